@@ -1,7 +1,6 @@
 //! The accounts: where each is reached, with which credentials, under which rules.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::backfill::Backfill;
@@ -16,6 +15,7 @@ use crate::model::backfill;
 use crate::model::channel::{AccountName, ChannelId, NotifyUrl};
 use crate::model::data_center::{DataCenter, Environment};
 use crate::model::desired::{AccountDesired, Desired, Settings};
+use crate::model::events::Events;
 use crate::model::policy::{Mode, Policy, Removed};
 use crate::model::product::{Product, portal_url};
 use crate::model::secret::Secret;
@@ -60,6 +60,8 @@ pub(super) struct AccountFrame {
     pub(super) ids: BTreeMap<ChannelId, Place>,
     /// The last good one: most channels of an account have the same, and share it.
     pub(super) last_url: Option<NotifyUrl>,
+    /// The events of its channels.
+    pub(super) events: BTreeSet<Events>,
 }
 
 impl Frames {
@@ -148,6 +150,7 @@ impl AccountFrame {
             desired: AccountDesired::new(account, BTreeMap::new()),
             ids: BTreeMap::new(),
             last_url: None,
+            events: BTreeSet::new(),
         }
     }
 
@@ -192,6 +195,7 @@ impl AccountFrame {
             desired: AccountDesired::new(model, BTreeMap::new()),
             ids: BTreeMap::new(),
             last_url: None,
+            events: BTreeSet::new(),
         })
     }
 }

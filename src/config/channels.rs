@@ -111,7 +111,7 @@ impl AccountFrame {
         owner: &str,
         check: &mut Check<'_>,
     ) -> Option<Spec> {
-        let events = events(&channel.events, self.api.product, check);
+        let events = self.shared(events(&channel.events, self.api.product, check));
         let notify_url = self.notify_url(channel, owner, check);
         let (lifetime, renew_before) = self.life(channel, check);
         let (token, rotation) = self.token(channel, lifetime, check);
@@ -126,7 +126,7 @@ impl AccountFrame {
             .unwrap_or(self.policy.mode);
         let id = id(&channel.id, check);
         let written = channel.events.good().map_or(&[][..], |at| &at.value);
-        let declared = check.declared(channel.place, written);
+        let declared = check.declared(channel.place, written, &events);
         let name = name?.clone();
         Some(Spec {
             id: id.unwrap_or_else(|| ChannelId::derived(owner, &self.name, &name)),
@@ -144,6 +144,15 @@ impl AccountFrame {
             mode: mode.min(self.policy.mode),
             backfill: self.rule(channel),
         })
+    }
+
+    /// The same events as another channel has, once.
+    fn shared(&mut self, events: Events) -> Events {
+        if let Some(same) = self.events.get(&events) {
+            return same.clone();
+        }
+        self.events.insert(events.clone());
+        events
     }
 
     /// How its missed events are handed over.
@@ -338,7 +347,7 @@ fn events(given: &Given<Vec<At<String>>>, product: Product, check: &mut Check<'_
                 check.problem(at.place, message, "use the module's API name");
             }
             Ok((module, operations)) => {
-                warn_of_near_miss(&module, product, at.place, check);
+                warn_of_near_miss(module, product, at.place, check);
                 events.insert(module, operations);
             }
             Err(error) => {

@@ -12,6 +12,7 @@ use super::secrets::{Fetched, Fetcher, MissingCredentials, SecretError, Surround
 use super::source::{At, Place, Source};
 use super::values::{self, Reference};
 use crate::model::declared::Declared;
+use crate::model::events::Events;
 use crate::model::secret::{Origin, Secret};
 
 /// The parts that every check needs.
@@ -60,11 +61,16 @@ impl Check<'_> {
     }
 
     /// The lines of a channel and its events.
-    pub(super) fn declared(&self, channel: Place, events: &[At<String>]) -> Declared {
+    pub(super) fn declared(
+        &self,
+        channel: Place,
+        written: &[At<String>],
+        events: &Events,
+    ) -> Declared {
         let source = &self.sources[channel.file as usize];
         let line = |place: Place| source.position(place).0 as u32;
-        let events = events.iter().map(|at| (at.value.as_str(), line(at.place)));
-        Declared::at(self.names[channel.file as usize].clone(), line(channel), events)
+        let written = written.iter().map(|at| (at.value.as_str(), line(at.place)));
+        Declared::at(self.names[channel.file as usize].clone(), line(channel), written, events)
     }
 
     /// A path in a config file, which is relative to the file's folder.

@@ -319,7 +319,7 @@ fn views(
     let mut shared: BTreeMap<_, Events> = BTreeMap::new();
     for Gap { module, operation, from, to, kind, cause } in gaps {
         let events = shared.entry((from, to, kind, cause)).or_default();
-        events.insert(module, Operations::default().with(operation));
+        events.insert(module.as_str(), Operations::default().with(operation));
     }
     let view =
         |((from, to, kind, cause), events): ((Timestamp, Option<Timestamp>, _, _), Events)| {

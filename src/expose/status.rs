@@ -561,7 +561,7 @@ impl ChannelView {
             last_day: _,
         } = channel;
         let state = report.state_at(channel, now);
-        let last = last.as_ref().map(|LastStep { at, step, outcome }| LastStep {
+        let last = last.as_deref().map(|LastStep { at, step, outcome }| LastStep {
             at: *at,
             step: line(step),
             outcome: line(outcome),

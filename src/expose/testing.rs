@@ -161,14 +161,14 @@ fn channel(number: i64) -> ChannelReport {
         emergency_at: Some(hours(21)),
         short_grant: false,
         drift: Vec::new(),
-        last: Some(LastStep {
+        last: Some(Arc::new(LastStep {
             at: hours(0),
             step: "enable (missing)".to_owned(),
             outcome: "done until 2026-01-02T00:00:00Z".to_owned(),
-        }),
+        })),
         undeliverable: None,
         gaps: 0,
-        last_day: LastDay { declared_at: Some(hours(0)), missed: Vec::new() },
+        last_day: Arc::new(LastDay { declared_at: Some(hours(0)), missed: Vec::new() }),
     }
 }
 

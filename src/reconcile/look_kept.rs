@@ -38,7 +38,7 @@ impl LookKept {
         let (mut as_declared, mut otherwise) = (Vec::new(), BTreeMap::new());
         for (id, observed) in channels {
             match specs.get(&id) {
-                Some(spec) if observed == Observed::as_declared(spec, observed.expiry) => {
+                Some(spec) if observed.is_as_declared(spec) => {
                     as_declared.push((id, observed.expiry));
                 }
                 Some(_) => {

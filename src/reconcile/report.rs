@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::render::unacknowledged;
-use crate::coverage::{Acks, GapKind, Ledger};
+use crate::coverage::{GapKind, Ledger};
 use crate::model::canary::Canaries;
 use crate::model::channel::{AccountName, ChannelId, Spec};
 use crate::model::observed::{Beside, Look, Observed};
@@ -103,15 +103,15 @@ pub struct ChannelReport {
     pub short_grant: bool,
     /// The fields that differ and were not mended yet.
     pub drift: Vec<Drift>,
-    /// The last step taken and its outcome.
-    pub last: Option<LastStep>,
+    /// The last step taken and its outcome, shared by the channels of one call.
+    pub last: Option<Arc<LastStep>>,
     /// Since when its `notify_url` refuses canaries, by the local clock, and why; nothing while it
     /// does not.
     pub undeliverable: Option<Box<(Timestamp, String)>>,
     /// How many of its gaps nobody has acknowledged.
     pub gaps: usize,
-    /// Its last day, as the ledger has it.
-    pub last_day: LastDay,
+    /// Its last day, as the ledger has it, shared by channels with the same.
+    pub last_day: Arc<LastDay>,
 }
 
 /// The day before a pass, in Zoho's time.
@@ -180,11 +180,24 @@ pub fn channels(
         let refused = canaries.get(&spec.notify_url.fingerprint())?.refusing()?;
         Some(Box::new((whole_seconds(facts.state.local_time(refused.first)), refused.why.clone())))
     };
+    let (mut steps, no_day) = (Vec::new(), Arc::<LastDay>::default());
     let report = |(id, spec): (&ChannelId, &Arc<Spec>)| {
-        let channel = channel(facts, spec, facts.records.get(id), phase, conflicts.contains(id));
-        (*id, ChannelReport { undeliverable: undeliverable(spec), ..channel })
+        let record = facts.records.get(id);
+        let last = record.and_then(|record| record.last.as_ref());
+        let last = last.map(|last| shared(&mut steps, last));
+        let common = (undeliverable(spec), last, no_day.clone());
+        (*id, channel(facts, spec, record, phase, conflicts.contains(id), common))
     };
     facts.specs.iter().map(report).collect()
+}
+
+/// The same value as one of those that were made last, or a new one.
+fn shared<T: PartialEq + Clone>(made: &mut Vec<Arc<T>>, value: &T) -> Arc<T> {
+    if let Some(same) = made.iter().rev().take(SHARED_MAX).find(|it| ***it == *value) {
+        return same.clone();
+    }
+    made.push(Arc::new(value.clone()));
+    made[made.len() - 1].clone()
 }
 
 /// The earliest end of all, if all have one to come.
@@ -217,14 +230,17 @@ pub fn count_gaps(
     account: &AccountName,
     zoho_now: Timestamp,
 ) -> Result<(), StoreError> {
+    let mut days = Vec::new();
     for (id, channel) in channels {
         let Some(ledger) = ledgers.get(id) else { continue };
-        channel.last_day.declared_at = ledger.tracks.iter().map(|track| track.since).min();
+        let declared_at = ledger.tracks.iter().map(|track| track.since).min();
+        let mut day = LastDay { declared_at, missed: Vec::new() };
         // Most channels have no gap, and their acknowledgements are not read.
-        if unacknowledged(ledger, &Acks::default(), zoho_now) > 0 {
+        if ledger.spans(zoho_now).next().is_some() {
             channel.gaps = unacknowledged(ledger, &store.acks(account, *id)?, zoho_now);
-            channel.last_day.missed = missed(ledger, zoho_now);
+            day.missed = missed(ledger, zoho_now);
         }
+        channel.last_day = shared(&mut days, &day);
     }
     Ok(())
 }
@@ -232,9 +248,8 @@ pub fn count_gaps(
 /// The gaps that touch the last day before `zoho_now`.
 fn missed(ledger: &Ledger, zoho_now: Timestamp) -> Vec<GapSpan> {
     let from = before(zoho_now, DAY);
-    let gaps = ledger.gaps(zoho_now).into_iter().filter(|gap| gap.to.is_none_or(|to| to > from));
-    let missed: BTreeSet<GapSpan> =
-        gaps.map(|gap| GapSpan { from: gap.from, to: gap.to, kind: gap.kind }).collect();
+    let gaps = ledger.spans(zoho_now).map(|(_, (from, to, kind, _))| GapSpan { from, to, kind });
+    let missed: BTreeSet<GapSpan> = gaps.filter(|gap| gap.to.is_none_or(|to| to > from)).collect();
     let older = missed.len().saturating_sub(MISSED_MAX);
     let mut latest: Vec<GapSpan> = missed.into_iter().skip(older).collect();
     // Most channels have one, and it is kept for each.
@@ -365,6 +380,7 @@ fn channel(
     record: Option<&Record>,
     phase: Phase,
     conflict: bool,
+    (undeliverable, last, last_day): Common,
 ) -> ChannelReport {
     let state: &AccountState = facts.state;
     let zoho_now = state.zoho_time(facts.now);
@@ -397,16 +413,21 @@ fn channel(
         emergency_at: life.map(|life| local(life.emergency_at())),
         short_grant: grant.is_some_and(|grant| grant.is_short()),
         drift,
-        last: record.and_then(|record| record.last.clone()),
-        undeliverable: None,
+        last,
+        undeliverable,
         gaps: 0,
-        last_day: LastDay::default(),
+        last_day,
     }
 }
+
+/// The parts of a channel's report that other channels share.
+type Common = (Option<Box<(Timestamp, String)>>, Option<Arc<LastStep>>, Arc<LastDay>);
 
 /// The stretch of time that a report keeps gaps of.
 /// An account that was taken over is looked at this long after its last look at the latest.
 const LOOK_MAX: Duration = DAY;
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Among so many of the values made last, an equal one is looked for.
+const SHARED_MAX: usize = 8;
 /// The most gaps that a report keeps of one channel.
 pub const MISSED_MAX: usize = 32;

@@ -1,16 +1,25 @@
 //! Keys: text, with `/` between names that cannot hold one.
 
-use crate::model::channel::{AccountName, ChannelId};
+use std::fmt::Write;
+
+use crate::model::channel::{AccountName, ChannelId, is_name};
 use crate::model::secret::Fingerprint;
 
 /// `ACCOUNT/ID`, the id with all its 19 digits.
 pub(super) fn record(account: &AccountName, id: ChannelId) -> String {
-    format!("{account}/{:019}", id.number())
+    let name = account.as_str();
+    let mut key = String::with_capacity(name.len() + 1 + ID_DIGITS);
+    key.push_str(name);
+    // Text takes whatever is written to it.
+    let _written = write!(key, "/{:0ID_DIGITS$}", id.number());
+    key
 }
 
 /// Returns whether this is the key of a record of this channel, in whichever account.
 pub(super) fn is_of(key: &str, id: ChannelId) -> bool {
-    account_of(key.as_bytes()).is_some_and(|account| record(&account, id) == key)
+    let Some((account, digits)) = key.split_once('/') else { return false };
+    let is_id = digits.len() == ID_DIGITS && digits.parse() == Ok(id);
+    is_id && is_name(account)
 }
 
 /// `ACCOUNT/`: before every record of an account and of no other.
@@ -43,6 +52,11 @@ pub(super) fn account_of(key: &[u8]) -> Option<AccountName> {
     std::str::from_utf8(key).ok()?.split_once('/')?.0.parse().ok()
 }
 
+/// Returns whether a key is one of an account's records.
+pub(super) fn is_below(key: &[u8], account: &AccountName) -> bool {
+    key.strip_prefix(account.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b"/"))
+}
+
 /// The account of any key of an account: its name, or one below it.
 pub(super) fn owner_of(key: &[u8]) -> Option<AccountName> {
     std::str::from_utf8(key).ok()?.split('/').next()?.parse().ok()
@@ -64,6 +78,9 @@ pub(super) fn after_account_of(key: &[u8]) -> Vec<u8> {
 pub(super) fn generation(generation: u64) -> String {
     format!("{generation:020}/")
 }
+
+/// The digits of an id in a key: those of the largest one.
+const ID_DIGITS: usize = 19;
 
 #[cfg(test)]
 mod tests {

@@ -51,6 +51,7 @@ impl TokenValue {
 
 /// Names and ids as they are written everywhere else.
 pub(super) mod as_text {
+    use std::borrow::Cow;
     use std::fmt::Display;
     use std::str::FromStr;
 
@@ -69,8 +70,12 @@ pub(super) mod as_text {
         T::Err: Display,
         D: Deserializer<'de>,
     {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        Text::deserialize(deserializer)?.0.parse().map_err(D::Error::custom)
     }
+
+    /// A text that is not copied where it stands as it is.
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 }
 
 #[cfg(test)]

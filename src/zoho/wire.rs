@@ -9,10 +9,13 @@
 //! status of the reply.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::tz::Offset;
+use serde::de::Error;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json_borrow::{ObjectAsVec, Value};
 
 use crate::model::channel::{Ask, ChannelId, NotifyUrl};
 use crate::model::condition::{Condition, Group, Match, Seen, Selection};
@@ -32,7 +35,7 @@ pub fn write_body(asks: &[&Ask], limits: Limits) -> Vec<u8> {
 
 /// `{"watch": [..]}` for PATCH with `_delete_events`.
 pub fn remove_events_body(removals: &[(ChannelId, &Events)]) -> Vec<u8> {
-    let channels: Vec<Value> = removals
+    let channels: Vec<serde_json::Value> = removals
         .iter()
         .map(|(id, events)| json!({ "channel_id": id.to_string(), "events": events.to_wire(), "_delete_events": true }))
         .collect();
@@ -51,7 +54,7 @@ struct ChannelBody<'a> {
     channel_id: String,
     events: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    notification_condition: Vec<Value>,
+    notification_condition: Vec<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     notify_on_related_action: Option<bool>,
     notify_url: &'a str,
@@ -84,7 +87,7 @@ impl ChannelBody<'_> {
 }
 
 /// A condition as a tree whose groups hold at most two entries (v7 *Enable Notifications*).
-fn condition(condition: &Condition) -> Value {
+fn condition(condition: &Condition) -> serde_json::Value {
     let Condition { module, selection } = condition;
     json!({
         "type": "field_selection",
@@ -93,14 +96,14 @@ fn condition(condition: &Condition) -> Value {
     })
 }
 
-fn tree(selection: &Selection) -> Value {
+fn tree(selection: &Selection) -> serde_json::Value {
     match selection {
         Selection::Field(field) => json!({ "field": { "api_name": field } }),
         Selection::Group(group) => pairs(group),
     }
 }
 
-fn pairs(group: &Group) -> Value {
+fn pairs(group: &Group) -> serde_json::Value {
     let operator = group.matching().as_wire();
     let pair = |rest, first| json!({ "group_operator": operator, "group": [first, rest] });
     group.entries().iter().map(tree).rev().reduce(pair).unwrap_or_default()
@@ -125,43 +128,67 @@ pub struct Page {
 /// Reads one page. A row in which something is odd is read for the rest: one foreign row must not
 /// hide all others.
 pub fn read_page(body: &[u8]) -> Result<Page, serde_json::Error> {
-    let reply: ListReply = serde_json::from_slice(body)?;
-    let count = reply.watch.len();
-    let rows = reply.watch.iter().filter_map(read_row).flatten().collect();
-    let strangers = reply.watch.iter().filter_map(read_stranger).collect();
-    let said = reply.info.as_ref().and_then(|info| info.get("more_records")?.as_bool());
-    let modules = reply.watch.iter().filter_map(read_module).collect();
+    let reply: Value<'_> = serde_json::from_slice(body)?;
+    let watch = rows_of(&reply)?;
+    let count = watch.len();
+    let (mut rows, mut strangers) = (Vec::with_capacity(count), Vec::new());
+    let mut modules: BTreeMap<String, String> = BTreeMap::new();
+    let mut names = Names::default();
+    for row in watch {
+        match read_row(row, &mut names) {
+            Some(of_row) => rows.extend(of_row),
+            None => strangers.push(read_stranger(row)),
+        }
+        // Most rows are about the same few modules.
+        if let Some((name, id)) = read_module(row)
+            && modules.get(name).is_none_or(|known| known != id)
+        {
+            modules.insert(name.to_owned(), id.to_owned());
+        }
+    }
+    let said = at(&reply, "info").and_then(|info| at(info, "more_records")?.as_bool());
     Ok(Page { rows, strangers, modules, count, more: said.unwrap_or(count >= PAGE_ROWS) })
 }
 
 /// The API names in a list of modules (v8 *Modules API*).
 pub fn read_modules_list(body: &[u8]) -> Result<BTreeSet<String>, serde_json::Error> {
     let reply: ModulesReply = serde_json::from_slice(body)?;
-    let name = |module: &Value| module.get("api_name")?.as_str().map(str::to_owned);
+    let name = |module: &serde_json::Value| module.get("api_name")?.as_str().map(str::to_owned);
     Ok(reply.modules.iter().filter_map(name).collect())
 }
 
 #[derive(Deserialize)]
 struct ModulesReply {
-    modules: Vec<Value>,
+    modules: Vec<serde_json::Value>,
 }
 
 /// The module of a row, with its id in this org.
-fn read_module(row: &Value) -> Option<(String, String)> {
-    let text = |key: &str| row.get(key).and_then(Value::as_str);
-    let (name, id) = (text("resource_name")?, text("resource_id")?);
+fn read_module<'a>(row: &'a Value<'_>) -> Option<(&'a str, &'a str)> {
+    let (name, id) = (text_at(row, "resource_name")?, text_at(row, "resource_id")?);
     let fits = !id.is_empty() && id.len() <= ID_MAX && name.len() <= ID_MAX;
-    fits.then(|| (name.to_owned(), id.to_owned()))
+    fits.then_some((name, id))
 }
 
-fn read_stranger(row: &Value) -> Option<Stranger> {
-    let id = row.get("channel_id").unwrap_or(&Value::Null);
-    if read_id(id).is_some() {
-        return None;
-    }
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let events = row.get("events").and_then(Value::as_array).into_iter().flatten();
-    Some(Stranger { id: text(id), events: events.take(EVENTS_MAX).map(text).collect() })
+/// A row without an id that can be declared.
+fn read_stranger(row: &Value<'_>) -> Stranger {
+    let text = |value: &Value<'_>| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let id = at(row, "channel_id").map_or_else(|| "null".to_owned(), text);
+    let events = list_at(row, "events").iter().take(EVENTS_MAX);
+    Stranger { id, events: events.map(text).collect() }
+}
+
+/// The value under a key; `None` when there is no such key.
+fn at<'a, 'b>(value: &'a Value<'b>, key: &str) -> Option<&'a Value<'b>> {
+    value.as_object()?.get(key)
+}
+
+fn text_at<'a>(value: &'a Value<'_>, key: &str) -> Option<&'a str> {
+    at(value, key)?.as_str()
+}
+
+/// The list under a key; an empty one when there is none.
+fn list_at<'a, 'b>(value: &'a Value<'b>, key: &str) -> &'a [Value<'b>] {
+    at(value, key).and_then(Value::as_array).unwrap_or_default()
 }
 
 /// The tokens of one page, one for each row that has one. [`read_page`] keeps only their
@@ -170,30 +197,32 @@ fn read_stranger(row: &Value) -> Option<Stranger> {
 /// # Errors
 /// When the body is no page.
 pub fn read_tokens(body: &[u8]) -> Result<Vec<(ChannelId, Secret)>, serde_json::Error> {
-    let reply: ListReply = serde_json::from_slice(body)?;
-    let token = |row: &Value| {
-        let text = row.get("token")?.as_str().filter(|text| !text.is_empty())?;
-        Some((read_id(row.get("channel_id")?)?, Secret::new(text)))
+    let reply: Value<'_> = serde_json::from_slice(body)?;
+    let token = |row: &Value<'_>| {
+        let text = text_at(row, "token").filter(|text| !text.is_empty())?;
+        Some((read_id(at(row, "channel_id")?)?, Secret::new(text)))
     };
-    Ok(reply.watch.iter().filter_map(token).collect())
+    Ok(rows_of(&reply)?.iter().filter_map(token).collect())
 }
 
-#[derive(Deserialize)]
-struct ListReply {
-    watch: Vec<Value>,
-    info: Option<Value>,
+/// The rows of a list.
+fn rows_of<'a, 'b>(reply: &'a Value<'b>) -> Result<&'a [Value<'b>], serde_json::Error> {
+    let watch = at(reply, "watch").ok_or_else(|| serde_json::Error::missing_field("watch"))?;
+    watch.as_array().ok_or_else(|| serde_json::Error::custom("`watch` is no list"))
 }
 
 /// One row a module: a row names its events with their modules, and is normally about one.
-fn read_row(row: &Value) -> Option<Vec<Row>> {
-    let id = row.get("channel_id").and_then(read_id)?;
-    let text = |key: &str| row.get(key).and_then(Value::as_str);
-    let flag = |key: &str| row.get(key).and_then(Value::as_bool);
-    let notify_url = text("notify_url").map(NotifyUrl::new);
-    let expiry = text("channel_expiry").and_then(|text| text.parse().ok());
-    let token = read_token(row.get("token"));
+fn read_row<'a>(
+    row: &Value<'_>,
+    names: &'a mut Names,
+) -> Option<impl Iterator<Item = Row> + use<'a>> {
+    let id = at(row, "channel_id").and_then(read_id)?;
+    let flag = |key: &str| at(row, key).and_then(Value::as_bool);
+    let notify_url = text_at(row, "notify_url").map(NotifyUrl::new);
+    let expiry = text_at(row, "channel_expiry").and_then(|text| text.parse().ok());
+    let token = read_token(at(row, "token"));
     let mut odd = Vec::new();
-    let conditions = match row.get("notification_condition") {
+    let conditions = match at(row, "notification_condition") {
         None => Seen::Unsaid,
         Some(Value::Null) => Seen::Known(Vec::new()),
         Some(value) => read_conditions(value).map_or_else(
@@ -204,15 +233,16 @@ fn read_row(row: &Value) -> Option<Vec<Row>> {
             Seen::Known,
         ),
     };
-    if row.get("fields").is_some_and(is_said) {
+    if at(row, "fields").is_some_and(is_said) {
         odd.push(Oddity::Fields);
     }
-    if has_unknown_event(row.get("events")) {
+    let (modules, is_known) = read_modules(list_at(row, "events"), names);
+    if !is_known {
         odd.push(Oddity::Event);
     }
     let (related, values) =
         (flag("notify_on_related_action"), flag("return_affected_field_values"));
-    let rows = read_modules(row.get("events")).into_iter().map(|(module, operations)| Row {
+    Some(modules.into_iter().map(move |(module, operations)| Row {
         id,
         module,
         operations,
@@ -223,75 +253,91 @@ fn read_row(row: &Value) -> Option<Vec<Row>> {
         return_affected_field_values: values,
         conditions: conditions.clone(),
         odd: odd.clone(),
-    });
-    Some(rows.collect())
+    }))
 }
 
 /// True when a key holds anything.
-fn is_said(value: &Value) -> bool {
+fn is_said(value: &Value<'_>) -> bool {
     match value {
         Value::Null => false,
         Value::Array(items) => !items.is_empty(),
         Value::Object(items) => !items.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        Value::Bool(_) | Value::Number(_) | Value::Str(_) => true,
     }
 }
 
-fn has_unknown_event(events: Option<&Value>) -> bool {
-    let mut events = events.and_then(Value::as_array).into_iter().flatten();
-    events.any(|event| event.as_str().is_none_or(|text| Events::parse(text).is_err()))
-}
-
-fn read_token(token: Option<&Value>) -> TokenSeen {
+fn read_token(token: Option<&Value<'_>>) -> TokenSeen {
     match token {
         None => TokenSeen::Unsaid,
         Some(Value::Null) => TokenSeen::Null,
-        Some(Value::String(text)) if text.is_empty() => TokenSeen::Null,
-        Some(Value::String(text)) => TokenSeen::Set(Secret::new(text.as_str()).fingerprint()),
-        Some(other) => TokenSeen::Set(Secret::new(other.to_string()).fingerprint()),
+        Some(Value::Str(text)) if text.is_empty() => TokenSeen::Null,
+        Some(Value::Str(text)) => TokenSeen::Set(Secret::fingerprint_of(text)),
+        Some(other) => TokenSeen::Set(Secret::fingerprint_of(&other.to_string())),
     }
 }
 
-/// The operations of each module; a row that names none is a row all the same.
-fn read_modules(events: Option<&Value>) -> BTreeMap<String, Operations> {
-    let mut modules: BTreeMap<String, Operations> = BTreeMap::new();
-    let events = events.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    for (module, operations) in events.filter_map(|event| Events::parse(event).ok()) {
-        let held = modules.entry(module).or_default();
-        *held = held.union(operations);
+/// The operations of each module, by name, and whether each event could be read. A row that names
+/// none is a row all the same.
+fn read_modules(events: &[Value<'_>], names: &mut Names) -> (Vec<(Arc<str>, Operations)>, bool) {
+    let (mut modules, mut is_known) = (Vec::<(Arc<str>, Operations)>::with_capacity(1), true);
+    for event in events {
+        let Some((module, operations)) = event.as_str().and_then(|it| Events::parse(it).ok())
+        else {
+            is_known = false;
+            continue;
+        };
+        match modules.binary_search_by(|(held, _)| (**held).cmp(module)) {
+            Ok(place) => modules[place].1 = modules[place].1.union(operations),
+            Err(place) => modules.insert(place, (names.shared(module), operations)),
+        }
     }
     if modules.is_empty() {
-        modules.insert(String::new(), Operations::default());
+        modules.push((names.shared(""), Operations::default()));
     }
-    modules
+    (modules, is_known)
 }
 
-fn read_conditions(value: &Value) -> Result<Vec<Condition>, Oddity> {
+/// The names of the modules of one page, each once.
+#[derive(Default)]
+struct Names(BTreeSet<Arc<str>>);
+
+impl Names {
+    fn shared(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
+            return known.clone();
+        }
+        let new: Arc<str> = name.into();
+        self.0.insert(new.clone());
+        new
+    }
+}
+
+fn read_conditions(value: &Value<'_>) -> Result<Vec<Condition>, Oddity> {
     let items = value.as_array().ok_or(Oddity::Condition)?;
     let conditions: BTreeSet<Condition> =
         items.iter().map(read_condition).collect::<Result<_, _>>()?;
     Ok(conditions.into_iter().collect())
 }
 
-fn read_condition(value: &Value) -> Result<Condition, Oddity> {
-    let module = value.get("module").ok_or(Oddity::Condition)?;
+fn read_condition(value: &Value<'_>) -> Result<Condition, Oddity> {
+    let module = at(value, "module").ok_or(Oddity::Condition)?;
     let module = read_api_name(module, Oddity::ModuleById)?;
-    let selection = value.get("field_selection").ok_or(Oddity::Condition)?;
+    let selection = at(value, "field_selection").ok_or(Oddity::Condition)?;
     Ok(Condition { module, selection: read_selection(selection, 0)? })
 }
 
 /// A leaf or a branch of a condition's tree. In replies a leaf also carries `group_operator: null,
 /// group: null`.
-fn read_selection(node: &Value, depth: usize) -> Result<Selection, Oddity> {
+fn read_selection(node: &Value<'_>, depth: usize) -> Result<Selection, Oddity> {
     const DEPTH_MAX: usize = 32;
     if depth > DEPTH_MAX {
         return Err(Oddity::Condition);
     }
-    let Some(group) = node.get("group").and_then(Value::as_array) else {
-        let field = node.get("field").unwrap_or(node);
+    let Some(group) = at(node, "group").and_then(Value::as_array) else {
+        let field = at(node, "field").unwrap_or(node);
         return read_api_name(field, Oddity::FieldById).map(Selection::Field);
     };
-    let operator = node.get("group_operator").and_then(Value::as_str).and_then(Match::of_wire);
+    let operator = text_at(node, "group_operator").and_then(Match::of_wire);
     let matching = match operator {
         Some(matching) => matching,
         None if group.len() == 1 => Match::Any,
@@ -302,10 +348,10 @@ fn read_selection(node: &Value, depth: usize) -> Result<Selection, Oddity> {
     Selection::group(matching, entries).ok_or(Oddity::Condition)
 }
 
-fn read_api_name(value: &Value, by_id: Oddity) -> Result<String, Oddity> {
-    match value.get("api_name").and_then(Value::as_str) {
+fn read_api_name(value: &Value<'_>, by_id: Oddity) -> Result<String, Oddity> {
+    match text_at(value, "api_name") {
         Some(name) => Ok(name.to_owned()),
-        None if value.get("id").is_some_and(is_said) => Err(by_id),
+        None if at(value, "id").is_some_and(is_said) => Err(by_id),
         None => Err(Oddity::Condition),
     }
 }
@@ -357,29 +403,27 @@ pub enum WriteAnswer {
 /// # Errors
 /// The reason why it is no answer, in words that the veil has seen.
 pub fn read_answer(body: &[u8], veil: &Veil) -> Result<WriteAnswer, String> {
-    let value: Value =
+    let value: Value<'_> =
         serde_json::from_slice(body).map_err(|error| veil.words(&error.to_string()))?;
-    if let Some(items) = value.get("watch").and_then(Value::as_array) {
+    if let Some(items) = at(&value, "watch").and_then(Value::as_array) {
         return Ok(WriteAnswer::Items(items.iter().map(|item| read_item(item, veil)).collect()));
     }
-    if value.get("code").and_then(Value::as_str) == Some("SUCCESS") {
+    if text_at(&value, "code") == Some("SUCCESS") {
         return Ok(WriteAnswer::BareSuccess);
     }
-    if value.get("code").is_some() || value.get("error").is_some() {
+    if at(&value, "code").is_some() || at(&value, "error").is_some() {
         return Ok(WriteAnswer::Bare(read_refused(&value, veil)));
     }
     Err("it has neither `watch` nor `code`".to_owned())
 }
 
-fn read_item(item: &Value, veil: &Veil) -> Item {
-    let events: &[Value] =
-        item.pointer("/details/events").and_then(Value::as_array).map_or(&[], Vec::as_slice);
-    let named = item.pointer("/details/channel_id").or_else(|| events.first()?.get("channel_id"));
+fn read_item(item: &Value<'_>, veil: &Veil) -> Item {
+    let details = at(item, "details").unwrap_or(&Value::Null);
+    let events = list_at(details, "events");
+    let named = at(details, "channel_id").or_else(|| at(events.first()?, "channel_id"));
     let id = named.and_then(read_id);
-    let expiries =
-        events.iter().filter_map(|event| event.get("channel_expiry")?.as_str()?.parse().ok());
-    let text = |key: &str| item.get(key).and_then(Value::as_str);
-    let verdict = match (text("code"), text("status")) {
+    let expiries = events.iter().filter_map(|event| text_at(event, "channel_expiry")?.parse().ok());
+    let verdict = match (text_at(item, "code"), text_at(item, "status")) {
         (Some("SUCCESS"), Some("success") | None) | (None, Some("success")) => {
             ItemVerdict::Accepted(expiries.min())
         }
@@ -394,27 +438,33 @@ fn read_item(item: &Value, veil: &Veil) -> Item {
     Item { id, verdict }
 }
 
-fn read_refused(value: &Value, veil: &Veil) -> Refused {
-    let text = |key: &str| value.get(key).and_then(Value::as_str);
+fn read_refused(value: &Value<'_>, veil: &Veil) -> Refused {
+    let text = |key: &str| text_at(value, key);
     let code = text("code").or_else(|| text("error")).unwrap_or("UNKNOWN").to_owned();
     let message = text("message").or_else(|| text("error_description")).unwrap_or("no message");
-    let mut details = value.get("details").and_then(Value::as_object).cloned().unwrap_or_default();
+    let details = at(value, "details").and_then(Value::as_object);
+    let mut details = details.map(owned).unwrap_or_default();
     // A channel that is quoted whole brings its token, which this process may never have sent.
     details.remove("token");
     // The path is told beside the message, by what stands there.
     let json_path = details.remove("json_path");
-    let json_path = json_path.as_ref().and_then(Value::as_str).map(|path| veil.words(path));
+    let json_path = json_path.as_ref().and_then(serde_json::Value::as_str);
+    let json_path = json_path.map(|path| veil.words(path));
     let message = if details.is_empty() {
         message.to_owned()
     } else {
-        format!("{message} {}", Value::Object(details))
+        format!("{message} {}", serde_json::Value::Object(details))
     };
     Refused { code: veil.words(&code), message: veil.words(&message), json_path }
 }
 
-fn read_id(value: &Value) -> Option<ChannelId> {
+fn owned(object: &ObjectAsVec<'_>) -> serde_json::Map<String, serde_json::Value> {
+    object.iter().map(|(key, value)| (key.to_owned(), value.clone().into())).collect()
+}
+
+fn read_id(value: &Value<'_>) -> Option<ChannelId> {
     match value {
-        Value::String(text) => text.parse().ok(),
+        Value::Str(text) => text.parse().ok(),
         Value::Number(number) => ChannelId::new(number.as_i64()?).ok(),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }

@@ -540,7 +540,7 @@ fn a_channel_is_not_covered_since_the_certain_loss_and_not_since_the_last_try() 
         |overview| {
             lose(overview, 1);
             change_channel(overview, 1, |channel| {
-                channel.last_day.missed = vec![
+                Arc::make_mut(&mut channel.last_day).missed = vec![
                     missed(5, Some(8), uncovered),
                     missed(20, Some(30), unknown),
                     missed(30, Some(40), uncovered),

@@ -269,6 +269,8 @@ const NAMED: usize = 5;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::super::testing::{change_channel, converged, hours, minutes};
     use super::super::query::Query;
     use super::super::select::select;
@@ -280,7 +282,8 @@ mod tests {
         let mut overview = converged(3);
         change_channel(&mut overview, 1, |channel| {
             let (from, to) = (hours(24), Some(minutes(24 * 60 + 20)));
-            channel.last_day.missed = vec![GapSpan { from, to, kind: GapKind::Unknown }];
+            Arc::make_mut(&mut channel.last_day).missed =
+                vec![GapSpan { from, to, kind: GapKind::Unknown }];
             (channel.expiry, channel.due_at) = (Some(hours(60)), Some(hours(31)));
         });
         change_channel(&mut overview, 2, |channel| {

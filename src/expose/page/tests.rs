@@ -340,7 +340,7 @@ fn a_text_is_escaped_wherever_it_stands() {
         report.writes_failed = Some(FOUL.to_owned());
     });
     change_channel(&mut overview, 7, |channel| {
-        channel.last.as_mut().unwrap().outcome = FOUL.to_owned()
+        Arc::make_mut(channel.last.as_mut().unwrap()).outcome = FOUL.to_owned()
     });
     let page = front(&overview, "q=%3Cscript%3E%22%27");
     is_sound(&page);

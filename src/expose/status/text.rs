@@ -626,7 +626,7 @@ mod tests {
         overview.unusable.insert(account("beta"), FOUL.to_owned());
         hold(&mut overview, 1, Cause::Unknown(FOUL.to_owned()));
         change_channel(&mut overview, 1, |channel| {
-            let last = channel.last.as_mut().unwrap();
+            let last = Arc::make_mut(channel.last.as_mut().unwrap());
             (last.step, last.outcome) = (FOUL.to_owned(), FOUL.to_owned());
         });
         change(&mut overview, |report| {

@@ -205,10 +205,10 @@ impl ToldChannel {
             emergency_at: channel.emergency_at,
             short_grant: channel.short_grant,
             drift: channel.drift.clone(),
-            last: channel.last.clone(),
+            last: channel.last.as_deref().cloned(),
             undeliverable: channel.undeliverable.clone(),
             gaps: channel.gaps,
-            last_day: channel.last_day.clone(),
+            last_day: LastDay::clone(&channel.last_day),
         }
     }
 
@@ -221,10 +221,10 @@ impl ToldChannel {
             emergency_at: self.emergency_at,
             short_grant: self.short_grant,
             drift: self.drift,
-            last: self.last,
+            last: self.last.map(Arc::new),
             undeliverable: self.undeliverable,
             gaps: self.gaps,
-            last_day: self.last_day,
+            last_day: Arc::new(self.last_day),
         }
     }
 }

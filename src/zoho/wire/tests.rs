@@ -2,6 +2,7 @@
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
+use serde_json::Value;
 
 use super::*;
 use crate::model::channel::Spec;
@@ -121,7 +122,12 @@ fn a_condition_is_a_tree_of_pairs() {
     let tree = super::condition(&ten);
     let pairs = tree.to_string().matches("\"group\":").count();
     assert_eq!(pairs, 9);
-    assert_eq!(read_conditions(&json!([tree])), Ok(vec![ten]));
+    assert_eq!(conditions(&json!([tree])), Ok(vec![ten]));
+}
+
+/// The conditions in a reply with this value.
+fn conditions(value: &Value) -> Result<Vec<Condition>, Oddity> {
+    read_conditions(&serde_json::from_str(&value.to_string()).unwrap())
 }
 
 /// A list of Bigin v2, and the reply to a POST without an expiry, as recorded on 2026-10-09
@@ -248,7 +254,7 @@ fn a_token_is_set_null_or_not_spoken_of() {
 fn a_condition_that_cannot_be_declared_is_opaque() {
     let leaf = |name: &str| json!({ "field": { "api_name": name }, "group_operator": null, "group": null });
     let read = |tree: Value| {
-        read_conditions(&json!([{ "module": { "api_name": "Deals" }, "field_selection": tree }]))
+        conditions(&json!([{ "module": { "api_name": "Deals" }, "field_selection": tree }]))
     };
     assert_eq!(read(leaf("A")), Ok(vec![any_of(&["A"])]));
     assert_eq!(read(json!({ "api_name": "A" })), Ok(vec![any_of(&["A"])]));
@@ -263,10 +269,10 @@ fn a_condition_that_cannot_be_declared_is_opaque() {
         Err(Oddity::Condition)
     );
     assert_eq!(read(json!({})), Err(Oddity::Condition));
-    assert_eq!(read_conditions(&json!([{}])), Err(Oddity::Condition));
-    assert_eq!(read_conditions(&json!([])), Ok(Vec::new()));
+    assert_eq!(conditions(&json!([{}])), Err(Oddity::Condition));
+    assert_eq!(conditions(&json!([])), Ok(Vec::new()));
     let by_id = json!([{ "module": { "id": "131" }, "field_selection": leaf("A") }]);
-    assert_eq!(read_conditions(&by_id), Err(Oddity::ModuleById));
+    assert_eq!(conditions(&by_id), Err(Oddity::ModuleById));
 }
 
 #[test]
@@ -516,7 +522,9 @@ proptest! {
     ) {
         let mut item = json!({ "code": "NOT_SUBSCRIBED", "details": {}, "message": "m", "status": "error" });
         item[key] = value;
-        let is_accepted = matches!(read_item(&item, &Veil::default()).verdict, ItemVerdict::Accepted(_));
+        let text = item.to_string();
+        let item_read = read_item(&serde_json::from_str(&text).unwrap(), &Veil::default());
+        let is_accepted = matches!(item_read.verdict, ItemVerdict::Accepted(_));
         prop_assert!(!is_accepted);
     }
 
@@ -525,7 +533,7 @@ proptest! {
         selection in selections(),
     ) {
         let declared = on_deals(selection);
-        prop_assert_eq!(read_conditions(&json!([super::condition(&declared)])), Ok(vec![declared]));
+        prop_assert_eq!(conditions(&json!([super::condition(&declared)])), Ok(vec![declared]));
     }
 
     /// Neither a group's order nor a bracket around two of its entries makes another condition.
@@ -534,7 +542,7 @@ proptest! {
         let declared = on_deals(selection);
         let mut sent = super::condition(&declared);
         turn(&mut sent["field_selection"]);
-        prop_assert_eq!(read_conditions(&json!([sent])), Ok(vec![declared]));
+        prop_assert_eq!(conditions(&json!([sent])), Ok(vec![declared]));
     }
 }
 

@@ -228,36 +228,41 @@ impl Ledger {
     /// Every gap up to `now`, by event and time, and behind those of an event what was covered and
     /// not deliverable. The time past a known end counts as a gap too, when no fact came since.
     pub fn gaps(&self, now: Timestamp) -> Vec<Gap> {
-        let of_track = |track: &Track| {
-            let ended = track.gaps.iter().map(|gap| (gap.from, Some(gap.to), gap.kind, gap.cause));
-            let mut all: Vec<_> = ended.chain(self.pending(track, now)).collect();
-            let own: Vec<OpenSpan> = all.iter().map(|(from, to, ..)| (*from, *to)).collect();
-            let refused = self.reception.beside((track.since, track.until), &own);
-            all.extend(
-                refused
-                    .into_iter()
-                    .map(|((from, to), kind)| (from, to, kind, GapCause::CanaryRefused)),
-            );
+        let gap = |(track, (from, to, kind, cause)): (&Track, Pending)| {
             let (module, operation) = (track.module.clone(), track.operation);
-            let gap = move |(from, to, kind, cause)| Gap {
-                module: module.clone(),
-                operation,
-                from,
-                to,
-                kind,
-                cause,
-            };
-            all.into_iter().map(gap)
+            Gap { module, operation, from, to, kind, cause }
         };
-        self.tracks.iter().flat_map(of_track).collect()
+        self.spans(now).map(gap).collect()
+    }
+
+    /// The same, each with its event.
+    pub fn spans(&self, now: Timestamp) -> impl Iterator<Item = (&Track, Pending)> {
+        self.tracks.iter().flat_map(move |track| {
+            let ended = track.gaps.iter().map(|gap| (gap.from, Some(gap.to), gap.kind, gap.cause));
+            let own = ended.chain(self.pending(track, now));
+            let refused = self.refused_beside(track, now);
+            own.chain(refused).map(move |span| (track, span))
+        })
+    }
+
+    /// The stretches in which an event was covered and not deliverable.
+    fn refused_beside(&self, track: &Track, now: Timestamp) -> impl Iterator<Item = Pending> {
+        let refused = if self.reception.is_empty() {
+            Vec::new()
+        } else {
+            let ended = track.gaps.iter().map(|gap| (gap.from, Some(gap.to)));
+            let open = self.pending(track, now).into_iter().map(|(from, to, ..)| (from, to));
+            let own: Vec<OpenSpan> = ended.chain(open).collect();
+            self.reception.beside((track.since, track.until), &own)
+        };
+        refused.into_iter().map(|((from, to), kind)| (from, to, kind, GapCause::CanaryRefused))
     }
 
     /// How long each kind of gap was, up to `now`: the sum over the events.
     pub fn lost(&self, now: Timestamp) -> BTreeMap<GapKind, Duration> {
         let mut lost = BTreeMap::new();
-        for gap in self.gaps(now) {
-            *lost.entry(gap.kind).or_insert(Duration::ZERO) +=
-                span(gap.from, gap.to.unwrap_or(now));
+        for (_, (from, to, kind, _)) in self.spans(now) {
+            *lost.entry(kind).or_insert(Duration::ZERO) += span(from, to.unwrap_or(now));
         }
         lost
     }
@@ -384,8 +389,8 @@ impl Ledger {
     }
 }
 
-/// From, to, kind and cause of what is not written down yet.
-type Pending = (Timestamp, Option<Timestamp>, GapKind, GapCause);
+/// A gap without its event: its beginning, its end if it has one, its kind and its cause.
+pub type Pending = (Timestamp, Option<Timestamp>, GapKind, GapCause);
 
 /// Ended tracks kept of one channel.
 pub const ENDED_MAX: usize = 64;

@@ -10,7 +10,7 @@ use super::backfill::BackfillRule;
 use super::condition::Condition;
 use super::declared::Declared;
 use super::events::Events;
-pub use super::name::{AccountName, BadChannelId, BadName, ChannelId, ChannelName};
+pub use super::name::{AccountName, BadChannelId, BadName, ChannelId, ChannelName, is_name};
 use super::policy::Mode;
 use super::rotation::Rotation;
 use super::same_url;

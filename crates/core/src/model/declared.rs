@@ -13,19 +13,21 @@ pub struct Declared(Option<Arc<Lines>>);
 struct Lines {
     file: Arc<str>,
     channel: u32,
-    events: Box<[(Box<str>, Operations, u32)]>,
+    events: Box<[(Arc<str>, Operations, u32)]>,
 }
 
 impl Declared {
-    /// In a file, the channel and each of its events with its line.
+    /// In a file, the channel and each of its events, as it is written, with its line; `all` are
+    /// the good ones.
     pub fn at<'e>(
         file: Arc<str>,
         channel: u32,
         events: impl IntoIterator<Item = (&'e str, u32)>,
+        all: &Events,
     ) -> Declared {
         let parsed = events.into_iter().filter_map(|(event, line)| {
             let (module, operations) = Events::parse(event).ok()?;
-            Some((module.into_boxed_str(), operations, line))
+            Some((all.module(module)?, operations, line))
         });
         let events = parsed.collect();
         Declared(Some(Arc::new(Lines { file, channel, events })))
@@ -40,7 +42,7 @@ impl Declared {
     /// The places of events, as `config.toml:13, config.toml:14`.
     pub fn events(&self, events: &Events) -> Option<String> {
         let Lines { file, channel: _, events: declared } = self.0.as_deref()?;
-        let is_one = |(module, operations, _): &&(Box<str>, Operations, u32)| {
+        let is_one = |(module, operations, _): &&(Arc<str>, Operations, u32)| {
             operations.iter().any(|operation| events.of(module).contains(operation))
         };
         let mut lines: Vec<u32> =
@@ -79,7 +81,8 @@ mod tests {
     #[test]
     fn the_words_of_a_refusal_lead_to_the_line() {
         let events = [("Deals.all", 12), ("Meetings.create", 13)];
-        let declared = Declared::at("config.toml".into(), 10, events);
+        let all = events.iter().map(|(event, _)| *event).collect();
+        let declared = Declared::at("config.toml".into(), 10, events, &all);
         let rows = [
             (
                 "the event Meetings.create (the API name of Meetings is Events): invalid data",

@@ -5,7 +5,9 @@
 //! for what was enabled as `Deals.all` (v7 *Get Notification Details*). So a set is always kept
 //! expanded, and only its way out is shortened.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -102,9 +104,9 @@ impl Operations {
 }
 
 /// Operations by module: never holds a module with no operation. A channel has one module or a few,
-/// so they are a sorted list: a tree has room for eleven.
+/// so they are a sorted list: a tree has room for eleven. Clones share it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Events(Vec<(Box<str>, Operations)>);
+pub struct Events(Arc<[(Arc<str>, Operations)]>);
 
 /// The reason why a text is no event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -124,7 +126,7 @@ pub enum BadEvent {
 
 impl Events {
     /// One event as it is written in the config and on the wire.
-    pub fn parse(text: &str) -> Result<(String, Operations), BadEvent> {
+    pub fn parse(text: &str) -> Result<(&str, Operations), BadEvent> {
         let (module, operation) = text.rsplit_once('.').ok_or(BadEvent::Shape)?;
         if module.is_empty() || operation.is_empty() {
             return Err(BadEvent::Shape);
@@ -139,20 +141,23 @@ impl Events {
             "delete" => Operations::default().with(Operation::Delete),
             other => return Err(BadEvent::Operation(other.to_owned())),
         };
-        Ok((module.to_owned(), operations))
+        Ok((module, operations))
     }
 
     /// Adds operations of a module.
-    pub fn insert(&mut self, module: impl Into<String>, operations: Operations) {
+    pub fn insert(&mut self, module: impl AsRef<str> + Into<Arc<str>>, operations: Operations) {
         if operations.is_empty() {
             return;
         }
-        let module = module.into();
-        match self.place(&module) {
-            Ok(at) => self.0[at].1 = self.0[at].1.union(operations),
+        match self.place(module.as_ref()) {
+            Ok(at) => {
+                let held = &mut Arc::make_mut(&mut self.0)[at].1;
+                *held = held.union(operations);
+            }
             Err(at) => {
-                self.0.reserve_exact(1);
-                self.0.insert(at, (module.into_boxed_str(), operations));
+                let (before, after) = self.0.split_at(at);
+                let new = std::iter::once((module.into(), operations));
+                self.0 = before.iter().cloned().chain(new).chain(after.iter().cloned()).collect();
             }
         }
     }
@@ -176,8 +181,8 @@ impl Events {
     #[must_use]
     pub fn minus(&self, other: &Events) -> Events {
         let mut left = Events::default();
-        for (module, operations) in &self.0 {
-            left.insert(&**module, operations.minus(other.of(module)));
+        for (module, operations) in &*self.0 {
+            left.insert(module.clone(), operations.minus(other.of(module)));
         }
         left
     }
@@ -186,8 +191,8 @@ impl Events {
     #[must_use]
     pub fn plus(&self, other: &Events) -> Events {
         let mut both = self.clone();
-        for (module, operations) in other.iter() {
-            both.insert(module, operations);
+        for (module, operations) in &*other.0 {
+            both.insert(module.clone(), *operations);
         }
         both
     }
@@ -197,6 +202,11 @@ impl Events {
         self.place(module).map(|at| self.0[at].1).unwrap_or_default()
     }
 
+    /// The name of a module that it holds, shared.
+    pub(super) fn module(&self, module: &str) -> Option<Arc<str>> {
+        Some(self.0[self.place(module).ok()?].0.clone())
+    }
+
     /// Modules with their operations, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Operations)> {
         self.0.iter().map(|(module, operations)| (&**module, *operations))
@@ -204,14 +214,13 @@ impl Events {
 
     /// The events as they go out, `.all` for all three: `["Contacts.create", "Deals.all"]`.
     pub fn to_wire(&self) -> Vec<String> {
-        let mut texts = Vec::new();
-        for (module, operations) in &self.0 {
+        let mut texts = Vec::with_capacity(self.len());
+        let event = |module: &str, word: &str| [module, ".", word].concat();
+        for (module, operations) in &*self.0 {
             if *operations == Operations::ALL {
-                texts.push(format!("{module}.all"));
+                texts.push(event(module, "all"));
             } else {
-                texts.extend(
-                    operations.iter().map(|operation| format!("{module}.{}", operation.as_str())),
-                );
+                texts.extend(operations.iter().map(|operation| event(module, operation.as_str())));
             }
         }
         texts
@@ -240,13 +249,17 @@ impl Serialize for Events {
 impl<'de> Deserialize<'de> for Events {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Events, D::Error> {
         let mut events = Events::default();
-        for text in Vec::<String>::deserialize(deserializer)? {
+        for Event(text) in Vec::deserialize(deserializer)? {
             let (module, operations) = Events::parse(&text).map_err(serde::de::Error::custom)?;
             events.insert(module, operations);
         }
         Ok(events)
     }
 }
+
+/// An event as it is written, not copied where it stands as it is.
+#[derive(Deserialize)]
+struct Event<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl fmt::Display for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,10 +2,11 @@
 //! Zoho.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::de::Error as _;
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::secret::Fingerprint;
@@ -78,7 +79,22 @@ impl Serialize for ChannelId {
 
 impl<'de> Deserialize<'de> for ChannelId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ChannelId, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        deserializer.deserialize_str(FromText(PhantomData))
+    }
+}
+
+/// Reads a text into what it says, without a copy of it.
+struct FromText<T>(PhantomData<T>);
+
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for FromText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -92,9 +108,14 @@ impl<'de> Deserialize<'de> for ChannelId {
 pub struct BadName;
 
 fn checked(text: &str) -> Result<Arc<str>, BadName> {
+    if is_name(text) { Ok(Arc::from(text)) } else { Err(BadName) }
+}
+
+/// Returns whether a text is a name of an account or a channel.
+pub fn is_name(text: &str) -> bool {
     let first_ok = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let rest_ok = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if first_ok && rest_ok && text.len() <= 64 { Ok(Arc::from(text)) } else { Err(BadName) }
+    first_ok && rest_ok && text.len() <= 64
 }
 
 /// The name of an account, unique in the config.
@@ -166,7 +187,7 @@ impl Serialize for AccountName {
 
 impl<'de> Deserialize<'de> for AccountName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AccountName, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        deserializer.deserialize_str(FromText(PhantomData))
     }
 }
 
@@ -184,7 +205,7 @@ impl Serialize for ChannelName {
 
 impl<'de> Deserialize<'de> for ChannelName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ChannelName, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        deserializer.deserialize_str(FromText(PhantomData))
     }
 }
 

@@ -6,6 +6,7 @@
 //! disagreement is drift by itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::channel::{ChannelId, NotifyUrl, Spec};
 use super::condition;
@@ -22,8 +23,8 @@ use super::version::Limits;
 pub struct Row {
     /// The channel.
     pub id: ChannelId,
-    /// The module's API name.
-    pub module: String,
+    /// The module's API name, shared by the rows of a page.
+    pub module: Arc<str>,
     /// The operations that the row covers.
     pub operations: Operations,
     /// The URL that its deliveries go to.
@@ -67,6 +68,14 @@ pub enum TokenSeen {
     Null,
     /// It is set, and this is its fingerprint.
     Set(Fingerprint),
+}
+
+impl TokenSeen {
+    /// The token of a channel that is as declared.
+    fn of(spec: &Spec) -> TokenSeen {
+        let token = spec.token.as_ref();
+        token.map_or(TokenSeen::Null, |token| TokenSeen::Set(token.fingerprint()))
+    }
 }
 
 /// One channel, its rows merged.
@@ -121,20 +130,41 @@ impl Observed {
     /// A channel exactly as declared, ending at `expiry`: what the next look should find after an
     /// accepted write.
     pub fn as_declared(spec: &Spec, expiry: Option<Timestamp>) -> Observed {
-        let token = spec
-            .token
-            .as_ref()
-            .map_or(TokenSeen::Null, |token| TokenSeen::Set(token.fingerprint()));
         Observed {
             events: spec.events.clone(),
             notify_urls: [spec.notify_url.clone()].into(),
-            tokens: [token].into(),
+            tokens: [TokenSeen::of(spec)].into(),
             expiry,
             notify_on_related_action: [spec.notify_on_related_action].into(),
             return_affected_field_values: [spec.return_affected_field_values].into(),
             conditions: [condition::Seen::Known(spec.conditions.clone())].into(),
             odd: SmallSet::default(),
         }
+    }
+
+    /// True when it is [as declared](Observed::as_declared), whenever it ends.
+    pub fn is_as_declared(&self, spec: &Spec) -> bool {
+        let Observed {
+            events,
+            notify_urls,
+            tokens,
+            expiry: _,
+            notify_on_related_action,
+            return_affected_field_values,
+            conditions,
+            odd,
+        } = self;
+        let is_declared = |seen: &condition::Seen| match seen {
+            condition::Seen::Known(known) => *known == spec.conditions,
+            condition::Seen::Unsaid | condition::Seen::Opaque => false,
+        };
+        *events == spec.events
+            && notify_urls.only() == Some(&spec.notify_url)
+            && tokens.only() == Some(&TokenSeen::of(spec))
+            && notify_on_related_action.only() == Some(&spec.notify_on_related_action)
+            && return_affected_field_values.only() == Some(&spec.return_affected_field_values)
+            && conditions.only().is_some_and(is_declared)
+            && odd.is_empty()
     }
 }
 
@@ -188,7 +218,7 @@ mod tests {
     fn row(module: &str, url: &str, expiry: &str) -> Row {
         Row {
             id: ChannelId::new(1).unwrap(),
-            module: module.to_owned(),
+            module: module.into(),
             operations: Operations::ALL,
             notify_url: Some(NotifyUrl::new(url)),
             token: TokenSeen::Null,
@@ -211,6 +241,30 @@ mod tests {
         assert_eq!(observed.events.to_string(), "Deals.all, Leads.all");
         assert_eq!(observed.notify_urls.len(), 1);
         assert_eq!(observed.expiry, Some("2026-01-01T23:00:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn whatever_differs_from_the_declaration_is_not_as_declared() {
+        let spec = crate::testing::spec(1);
+        let declared = Observed::as_declared(&spec, Some(Timestamp::UNIX_EPOCH));
+        assert!(declared.is_as_declared(&spec));
+        assert!(Observed { expiry: None, ..declared.clone() }.is_as_declared(&spec));
+        let seen = declared.clone();
+        let elsewhere = NotifyUrl::new("https://elsewhere.example");
+        let differing = [
+            Observed { events: ["Leads.edit"].into_iter().collect(), ..seen.clone() },
+            Observed { notify_urls: [elsewhere.clone()].into(), ..seen.clone() },
+            Observed { notify_urls: [elsewhere, spec.notify_url.clone()].into(), ..seen.clone() },
+            Observed { tokens: [TokenSeen::Unsaid].into(), ..seen.clone() },
+            Observed { notify_on_related_action: SmallSet::default(), ..seen.clone() },
+            Observed { return_affected_field_values: [true, false].into(), ..seen.clone() },
+            Observed { conditions: [condition::Seen::Opaque].into(), ..seen.clone() },
+            Observed { odd: [Oddity::Fields].into(), ..seen },
+        ];
+        for observed in differing {
+            assert!(!observed.is_as_declared(&spec), "{observed:?}");
+            assert_ne!(observed, declared);
+        }
     }
 
     #[test]

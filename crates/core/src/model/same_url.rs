@@ -9,14 +9,21 @@ pub(super) fn canonical(url: &str) -> String {
     let Some((scheme, after)) = encoded.split_once("://") else { return encoded };
     let (authority, rest) = after.split_at(after.find(['/', '?', '#']).unwrap_or(after.len()));
     let (user, host) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-    let scheme = scheme.to_ascii_lowercase();
-    let host = host.to_ascii_lowercase();
-    let port = match scheme.as_str() {
-        "https" => ":443",
-        "http" => ":80",
-        _ => ":",
+    let port = if scheme.eq_ignore_ascii_case("https") {
+        ":443"
+    } else if scheme.eq_ignore_ascii_case("http") {
+        ":80"
+    } else {
+        ":"
     };
-    let host = host.strip_suffix(port).unwrap_or(&host);
+    let bare = host.strip_suffix(port).unwrap_or(host);
+    let is_lower = |text: &str| !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    let is_so = bare.len() == host.len() && is_lower(scheme) && is_lower(host);
+    // Most are spelled so.
+    if is_so && rest.starts_with('/') {
+        return encoded;
+    }
+    let (scheme, host) = (scheme.to_ascii_lowercase(), bare.to_ascii_lowercase());
     let slash = if rest.starts_with('/') { "" } else { "/" };
     format!("{scheme}://{user}{host}{slash}{rest}")
 }

@@ -61,8 +61,13 @@ impl Secret {
     /// Takes in a value that was fetched from somewhere.
     pub fn from_origin(value: impl Into<String>, origin: Origin) -> Secret {
         let value = SecretString::from(value.into());
-        let fingerprint = Fingerprint::of(&["secret", value.expose_secret()]);
+        let fingerprint = Secret::fingerprint_of(value.expose_secret());
         Secret(Arc::new(Inner { value, fingerprint, origin }))
+    }
+
+    /// The fingerprint that a secret of this value has.
+    pub fn fingerprint_of(value: &str) -> Fingerprint {
+        Fingerprint::of(&["secret", value])
     }
 
     /// Where it came from.
@@ -129,8 +134,14 @@ pub struct FingerprintParts(Sha256);
 impl FingerprintParts {
     /// The next part.
     pub fn add(&mut self, part: &str) {
-        self.0.update((part.len() as u64).to_be_bytes());
-        self.0.update(part.as_bytes());
+        self.add_pieces(&[part.as_bytes()]);
+    }
+
+    /// The next part, which is these pieces one after the other.
+    pub fn add_pieces(&mut self, pieces: &[&[u8]]) {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        self.0.update((length as u64).to_be_bytes());
+        pieces.iter().for_each(|piece| self.0.update(piece));
     }
 
     /// Over all of them.

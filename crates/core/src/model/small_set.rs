@@ -42,6 +42,14 @@ impl<T> SmallSet<T> {
         one.iter().chain(more.into_iter().flatten())
     }
 
+    /// The member, when there is just one.
+    pub const fn only(&self) -> Option<&T> {
+        match &self.0 {
+            Members::AtMostOne(one) => one.as_ref(),
+            Members::More(_) => None,
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.iter().count()

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::channel::{ChannelId, NotifyUrl, Spec};
+use crate::model::channel::{ChannelId, ChannelName, NotifyUrl, Spec};
 use crate::model::condition;
-use crate::model::events::{Events, Operations};
+use crate::model::events::{Events, Operation, Operations};
 use crate::model::observed::Look;
 use crate::model::record::Record;
 
@@ -35,7 +35,7 @@ pub struct Overlap {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Sender {
     /// A declared one, by its name.
-    Declared(String),
+    Declared(ChannelName),
     /// One that is not ours.
     Foreign(ChannelId),
 }
@@ -49,7 +49,7 @@ pub fn overlaps(
     let mut by_url: BTreeMap<&NotifyUrl, Vec<Emitter<'_>>> = BTreeMap::new();
     for spec in specs.values() {
         by_url.entry(&spec.notify_url).or_default().push(Emitter {
-            sender: Sender::Declared(spec.name.to_string()),
+            by: Emitting::Declared(&spec.name),
             events: &spec.events,
             has_conditions: !spec.conditions.is_empty(),
         });
@@ -61,8 +61,8 @@ pub fn overlaps(
             }
             let has_conditions = seen.conditions.iter().any(has_some);
             for url in seen.notify_urls.iter() {
-                let (sender, events) = (Sender::Foreign(*id), &seen.events);
-                by_url.entry(url).or_default().push(Emitter { sender, events, has_conditions });
+                let (by, events) = (Emitting::Foreign(*id), &seen.events);
+                by_url.entry(url).or_default().push(Emitter { by, events, has_conditions });
             }
         }
     }
@@ -71,9 +71,25 @@ pub fn overlaps(
 }
 
 struct Emitter<'a> {
-    sender: Sender,
+    by: Emitting<'a>,
     events: &'a Events,
     has_conditions: bool,
+}
+
+/// As [`Sender`], and in its order, before anything is said of it: most channels share no event.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Emitting<'a> {
+    Declared(&'a ChannelName),
+    Foreign(ChannelId),
+}
+
+impl Emitting<'_> {
+    fn sender(&self) -> Sender {
+        match self {
+            Emitting::Declared(name) => Sender::Declared((*name).clone()),
+            Emitting::Foreign(id) => Sender::Foreign(*id),
+        }
+    }
 }
 
 fn has_some(seen: &condition::Seen) -> bool {
@@ -86,25 +102,30 @@ fn has_some(seen: &condition::Seen) -> bool {
 
 /// The overlaps at one URL: events that the same channels send are one.
 fn at_one_url(url: &NotifyUrl, channels: &[Emitter<'_>]) -> Vec<Overlap> {
-    let mut senders: BTreeMap<(&str, Operations), Vec<&Emitter<'_>>> = BTreeMap::new();
+    let count = channels.iter().map(|channel| channel.events.len()).sum();
+    let mut sent: Vec<(&str, Operation, &Emitter<'_>)> = Vec::with_capacity(count);
     for channel in channels {
         for (module, operations) in channel.events.iter() {
-            for operation in operations.iter() {
-                let event = (module, Operations::default().with(operation));
-                senders.entry(event).or_default().push(channel);
-            }
+            sent.extend(operations.iter().map(|operation| (module, operation, channel)));
         }
     }
-    let mut overlaps: BTreeMap<Vec<Sender>, Events> = BTreeMap::new();
-    for ((module, operation), channels) in senders {
-        let divided = channels.iter().all(|channel| channel.has_conditions);
-        if channels.len() > 1 && !divided {
-            let mut names: Vec<Sender> = channels.iter().map(|one| one.sender.clone()).collect();
-            names.sort();
-            overlaps.entry(names).or_default().insert(module, operation);
+    sent.sort_by_key(|(module, operation, _)| (*module, *operation));
+    let mut overlaps: BTreeMap<Vec<Emitting<'_>>, Events> = BTreeMap::new();
+    for of_event in sent.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)) {
+        let divided = of_event.iter().all(|(.., channel)| channel.has_conditions);
+        if of_event.len() > 1 && !divided {
+            let (module, operation, _) = of_event[0];
+            let mut by: Vec<Emitting<'_>> =
+                of_event.iter().map(|(.., channel)| channel.by).collect();
+            by.sort();
+            let events = overlaps.entry(by).or_default();
+            events.insert(module, Operations::default().with(operation));
         }
     }
-    let overlap = |(channels, events)| Overlap { events, notify_url: url.clone(), channels };
+    let overlap = |(by, events): (Vec<Emitting<'_>>, Events)| {
+        let channels = by.iter().map(Emitting::sender).collect();
+        Overlap { events, notify_url: url.clone(), channels }
+    };
     overlaps.into_iter().map(overlap).collect()
 }
 
@@ -127,7 +148,7 @@ impl fmt::Display for Overlap {
 impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Sender::Declared(name) => f.write_str(name),
+            Sender::Declared(name) => f.write_str(name.as_str()),
             Sender::Foreign(id) => write!(f, "the foreign channel {id}"),
         }
     }

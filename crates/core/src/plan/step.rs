@@ -94,7 +94,7 @@ pub struct Step {
 impl Step {
     /// In a few words: `enable (renew)`.
     pub fn title(&self) -> String {
-        format!("{} ({})", self.action.word(), self.reason.word())
+        [self.action.word(), " (", self.reason.word(), ")"].concat()
     }
 
     /// Its place in its pass.

@@ -53,13 +53,13 @@ fn renewed(report: &mut Arc<AccountReport>) {
         channel.emergency_at = Some(after(renewed, channel.spec.lifetime * 7 / 8));
         let ends = after(renewed, channel.spec.lifetime);
         let (step, outcome) = ("enable (renew)".to_owned(), format!("done until {ends}"));
-        channel.last = Some(LastStep { at: renewed, step, outcome });
+        channel.last = Some(Arc::new(LastStep { at: renewed, step, outcome }));
     }
 }
 
 fn misses(overview: &mut Overview, number: i64, missed: GapSpan) {
     change_channel(overview, number, |channel| {
-        channel.last_day.missed.push(missed);
+        Arc::make_mut(&mut channel.last_day).missed.push(missed);
         channel.gaps += 1;
     });
 }

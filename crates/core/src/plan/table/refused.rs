@@ -30,7 +30,8 @@ fn a_refused_event_is_told_with_its_line_while_it_is_declared() {
     let mut world = World::converged(1);
     world.observed(1).notify_on_related_action = [false].into();
     let events = [("Deals.all", 12), ("Leads.create", 13)];
-    world.spec(1).declared = Declared::at("config.toml".into(), 10, events);
+    let all = events.iter().map(|(event, _)| *event).collect();
+    world.spec(1).declared = Declared::at("config.toml".into(), 10, events, &all);
     world.refuse(1, "INVALID_DATA", 1);
     let refusal = world.record(1).refusal.as_mut().unwrap();
     refusal.message = "the event Leads.create: invalid data".to_owned();
