@@ -4,7 +4,9 @@
 //! reported too. So while the syntax of any file is broken, the syntax of all files and the shape
 //! of the sound ones is reported, and what lies between keys waits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -148,31 +150,40 @@ impl Loading {
     }
 
     /// Reads one file's text.
-    pub(super) fn take(&mut self, mut source: Source, role: Role) {
+    pub(super) fn take(&mut self, source: Source, role: Role) {
         let file = self.sources.len() as u32;
-        let (table, errors) = DeTable::parse_recoverable(&source.text);
-        let mut unheard = Notes::default();
-        // A recovered tree is good for state_dir; what else it seems to say is not to be trusted.
-        let notes = if errors.is_empty() { &mut self.notes } else { &mut unheard };
-        let mut reader = FieldReader { file, text: &source.text, safe: Vec::new(), notes };
-        let place = Place { file, start: 0, end: 0 };
-        let document =
-            Fields::read(&mut reader, String::new(), place, table.into_inner(), |fields| {
-                Document::read(fields, role)
-            });
-        let mut safe = reader.safe;
-        safe.sort_unstable();
-        for error in &errors {
-            let span = error.span().unwrap_or_default();
-            let place = Place { file, start: span.start as u32, end: span.end as u32 };
-            self.notes.problem(
-                place,
-                format!("TOML syntax: {}", error.message().replace('\n', ", ")),
-                syntax_help(error.message()),
-            );
+        self.add(FileRead::of(file, source, role));
+    }
+
+    /// Reads the texts of many files, on as many threads as there are cores for it.
+    fn take_all(&mut self, sources: Vec<Source>) {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let first = self.sources.len() as u32;
+        let mut left: Vec<(u32, Source)> = (first..).zip(sources).collect();
+        let of_each = left.len().div_ceil(cores.min(THREADS_MAX)).max(1);
+        let mut parts = Vec::new();
+        while !left.is_empty() {
+            let rest = left.split_off(of_each.min(left.len()));
+            parts.push(std::mem::replace(&mut left, rest));
         }
-        self.broken |= !errors.is_empty();
-        source.safe = if errors.is_empty() { safe } else { Vec::new() };
+        let read = |part: Vec<(u32, Source)>| -> Vec<FileRead> {
+            part.into_iter().map(|(file, it)| FileRead::of(file, it, Role::Included)).collect()
+        };
+        let read: Vec<FileRead> = std::thread::scope(|scope| {
+            let others: Vec<_> =
+                parts.drain(1.min(parts.len())..).map(|part| scope.spawn(|| read(part))).collect();
+            let own = parts.pop().map(read).unwrap_or_default();
+            let ended = others.into_iter().map(|other| other.join());
+            let others = ended.flat_map(|it| it.unwrap_or_else(|panic| resume_unwind(panic)));
+            own.into_iter().chain(others).collect()
+        });
+        read.into_iter().for_each(|read| self.add(read));
+    }
+
+    fn add(&mut self, read: FileRead) {
+        let FileRead { source, document, notes, is_broken } = read;
+        self.notes.append(notes);
+        self.broken |= is_broken;
         self.sources.push(source);
         self.documents.push(document);
     }
@@ -182,34 +193,35 @@ impl Loading {
         let include =
             self.documents.first_mut().map(|document| std::mem::take(&mut document.include));
         let Some(Given::Is(At { value: patterns, .. })) = include else { return };
-        let mut seen = vec![identity(main)];
+        let mut seen: BTreeSet<PathBuf> = [identity(main)].into();
+        let mut sources = Vec::new();
         for pattern in patterns {
             let full = self.sources[0].folder.join(&pattern.value);
             for path in self.matches(&full, &pattern) {
-                if seen.contains(&identity(&path)) {
-                    continue;
+                if seen.insert(identity(&path)) {
+                    sources.extend(self.included(&path, &pattern));
                 }
-                seen.push(identity(&path));
-                self.include(&path, &pattern);
             }
         }
+        self.take_all(sources);
     }
 
-    fn include(&mut self, path: &Path, pattern: &At<String>) {
-        if self.sources.len() >= FILES_MAX {
+    fn included(&mut self, path: &Path, pattern: &At<String>) -> Option<Source> {
+        if self.files.len() >= FILES_MAX {
             let message = format!("more than {FILES_MAX} files are included");
-            return self.notes.problem(pattern.place, message, "put more channels in one file");
+            self.notes.problem(pattern.place, message, "put more channels in one file");
+            return None;
         }
         match Source::open(path, path.display().to_string()) {
             Ok(source) => {
                 self.files.push(path.to_owned());
-                self.take(source, Role::Included);
+                Some(source)
             }
-            Err(why) => self.notes.problem(
-                pattern.place,
-                format!("{}: {why}", path.display()),
-                "every included file must be readable",
-            ),
+            Err(why) => {
+                let message = format!("{}: {why}", path.display());
+                self.notes.problem(pattern.place, message, "every included file must be readable");
+                None
+            }
         }
     }
 
@@ -268,6 +280,39 @@ impl Loading {
     }
 }
 
+/// A file whose text was read.
+struct FileRead {
+    source: Source,
+    document: Document,
+    notes: Notes,
+    is_broken: bool,
+}
+
+impl FileRead {
+    fn of(file: u32, mut source: Source, role: Role) -> FileRead {
+        let (table, errors) = DeTable::parse_recoverable(&source.text);
+        let (mut notes, mut unheard) = (Notes::default(), Notes::default());
+        // A recovered tree is good for state_dir; what else it seems to say is not to be trusted.
+        let heard = if errors.is_empty() { &mut notes } else { &mut unheard };
+        let mut reader = FieldReader { file, text: &source.text, safe: Vec::new(), notes: heard };
+        let place = Place { file, start: 0, end: 0 };
+        let document =
+            Fields::read(&mut reader, String::new(), place, table.into_inner(), |fields| {
+                Document::read(fields, role)
+            });
+        let mut safe = reader.safe;
+        safe.sort_unstable();
+        for error in &errors {
+            let span = error.span().unwrap_or_default();
+            let place = Place { file, start: span.start as u32, end: span.end as u32 };
+            let message = format!("TOML syntax: {}", error.message().replace('\n', ", "));
+            notes.problem(place, message, syntax_help(error.message()));
+        }
+        source.safe = if errors.is_empty() { safe } else { Vec::new() };
+        FileRead { source, document, notes, is_broken: !errors.is_empty() }
+    }
+}
+
 impl Source {
     /// Opens a file of the config.
     fn open(path: &Path, name: String) -> Result<Source, String> {
@@ -322,5 +367,7 @@ fn identity(path: &Path) -> PathBuf {
 
 /// No config file is larger: 8 MiB hold some 50,000 channels.
 const SIZE_KIB_MAX: u64 = 8 * 1024;
+/// Files are read by so many threads at most: the store is checked meanwhile.
+const THREADS_MAX: usize = 4;
 /// No config has more files.
 const FILES_MAX: usize = 1024;

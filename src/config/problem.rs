@@ -152,6 +152,14 @@ impl Notes {
         self.add(place, message.into(), help.into(), ProblemSeverity::Warning);
     }
 
+    /// Those of another file, behind these.
+    pub(super) fn append(&mut self, other: Notes) {
+        for ProblemNote { place, message, help, severity } in other.list {
+            self.add(place, message, help.unwrap_or_default(), severity);
+        }
+        self.left_out += other.left_out;
+    }
+
     /// Returns whether anything makes the config unusable.
     pub(super) fn any_problem(&self) -> bool {
         self.left_out > 0 || self.list.iter().any(|note| note.severity == ProblemSeverity::Error)
