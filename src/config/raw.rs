@@ -245,7 +245,7 @@ pub(super) struct Reconcile {
     /// How a channel ends that is taken out of the config: "disable" it, or let it "expire".
     #[schemars(with = "Option<String>", extend("default" = "disable", "enum" = ["disable", "expire"]))]
     pub(super) removed: Given<Removed>,
-    /// The most accounts worked on at once. The daemon begins with 128 and goes up to it while
+    /// The most accounts worked on at once. The daemon begins with 256 and goes up to it while
     /// calls come through; an emergency waits for no room.
     #[schemars(with = "Option<u32>", extend("default" = 1024, "minimum" = 1, "maximum" = 4096))]
     pub(super) passes_max: Given<i64>,

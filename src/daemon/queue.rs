@@ -77,6 +77,18 @@ impl Queue {
         self.urgent.first().is_some_and(|(at, _)| *at <= now)
     }
 
+    /// True when the next one is an account whose own plan asks for its pass, or has an emergency.
+    pub(super) fn has_planned(&mut self, now: Timestamp) -> bool {
+        self.turn(now);
+        [self.urgent.first(), self.planned.first()].into_iter().flatten().any(|(at, _)| *at <= now)
+    }
+
+    /// The next instant at which such an account may come up.
+    pub(super) fn next_planned(&self) -> Option<Timestamp> {
+        let firsts = [self.later.first(), self.planned.first()];
+        firsts.into_iter().flatten().map(|(at, _)| *at).min()
+    }
+
     /// The next instant at which an emergency may come up: an account becomes due, or the emergency
     /// of a due one begins. `None` when nothing that waits has one to come.
     pub(super) fn next_emergency(&self) -> Option<Timestamp> {

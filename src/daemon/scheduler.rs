@@ -468,13 +468,13 @@ impl Scheduler {
 
     /// Until the next account is due that there is room for. Without any, the end of a pass wakes.
     fn sleep_length(&self) -> Duration {
-        let under_way = self.passes.len();
         let next = if self.has_places() {
             self.queue.first_due()
-        } else if under_way < self.emergencies_max() {
-            self.queue.next_emergency()
         } else {
-            None
+            let planned = self.has_spare_places().then(|| self.queue.next_planned());
+            let may_begin = self.passes.len() < self.emergencies_max();
+            let emergency = may_begin.then(|| self.queue.next_emergency());
+            [planned, emergency].into_iter().flatten().flatten().min()
         };
         let length = next.map(|due| span(self.clock.now(), due));
         length.unwrap_or(LOOK_AT_CLOCK).min(self.rest())
@@ -489,16 +489,24 @@ impl Scheduler {
         self.fleet.borrow().settings.passes_max.max(1)
     }
 
-    /// True when the next account may have its pass. An emergency waits for no room.
+    /// True when the next account may have its pass. An emergency waits for no room, and a renewal
+    /// for none that an audit takes.
     fn has_room(&mut self, now: Timestamp) -> bool {
         let under_way = self.passes.len();
-        self.has_places() || under_way < self.emergencies_max() && self.queue.has_emergency(now)
+        self.has_places()
+            || self.has_spare_places() && self.queue.has_planned(now)
+            || under_way < self.emergencies_max() && self.queue.has_emergency(now)
     }
 
     /// True when an account without an emergency may have its pass: a pass holds what was read of
     /// all channels of its account in memory.
     fn has_places(&self) -> bool {
         self.passes.len() < self.at_once() && self.channels < CHANNELS_AT_ONCE
+    }
+
+    /// The same for an account whose own plan asks for its pass.
+    fn has_spare_places(&self) -> bool {
+        self.passes.len() < self.at_once() && self.channels < CHANNELS_AT_ONCE + CHANNELS_SPARED
     }
 
     /// How many accounts are served at once, so that an emergency is begun beside them.
@@ -788,7 +796,7 @@ impl Scheduler {
                 let first = emergencies.entry(account.clone()).or_insert(begins);
                 *first = begins.min(*first);
             }
-            *counts.entry(account).or_default() += 1;
+            *counts.entry(account.clone()).or_default() += 1;
         });
         if let Err(error) = read {
             warn!(error = chain(&error), "the store could not be counted");
@@ -924,6 +932,8 @@ const ROUNDS_MAX: u8 = 3;
 /// Channels of passes under way, beyond which none is begun but for an emergency: each of them
 /// takes some kB until its pass has ended.
 const CHANNELS_AT_ONCE: usize = 10_000;
+/// Passes that a plan asks for may be about so many more.
+const CHANNELS_SPARED: usize = CHANNELS_AT_ONCE / 5;
 /// Passes beyond the operator's limit that only an account with an emergency gets.
 const SPARED: usize = 8;
 const STORE_RETRY: Duration = Duration::from_secs(30);

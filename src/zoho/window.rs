@@ -2,10 +2,12 @@
 //!
 //! Zoho's own limits are an org's, and one account is never asked two things at once. So only what
 //! all accounts share bounds how many of them are served side by side: addresses, connections,
-//! memory. The window begins at `START` and doubles for as long as calls come through. When a
-//! tenth of a window's calls come to nothing on the way (no connection, no reply, 429), it is
-//! halved, and grows by a little from then on. Refusals and failures that an account is answered
-//! with say nothing about the way, and an account in trouble of its own is less than a tenth.
+//! memory. The window begins at `START` and doubles each time a quarter of it has come through, so
+//! that it grows to what the world allows within two or three answers. When a tenth of those calls
+//! come to nothing on the way (no connection, no reply, 429), it is halved, and grows by a little
+//! with each whole window from then on. It does not grow while less than half of it is used, since
+//! nobody knows then if the way bears more. Refusals and failures that an account is answered with
+//! say nothing about the way, and an account in trouble of its own is less than a tenth.
 //!
 //! Passes go first. A plan that somebody asks for looks at accounts too, and has the room that they
 //! leave, but for one account at a time, which it always has.
@@ -68,7 +70,8 @@ impl Window {
         };
         let mut state = self.state();
         let before = state.size;
-        state.add(is_trouble);
+        let is_used = self.passes.load(Ordering::Relaxed) >= before / 2;
+        state.add(is_trouble, is_used);
         let size = state.size;
         drop(state);
         if size != before {
@@ -96,17 +99,22 @@ impl Default for WindowState {
 }
 
 impl WindowState {
-    fn add(&mut self, is_trouble: bool) {
+    /// `is_used` is true when the size bounds how many accounts are served.
+    fn add(&mut self, is_trouble: bool, is_used: bool) {
         self.ended += 1;
         self.troubled += usize::from(is_trouble);
-        if self.ended < self.size {
+        // The first trouble is to be met soon, and so is its absence.
+        let judged_after = if self.has_met_trouble { self.size } else { self.size / 4 };
+        if self.ended < judged_after {
             return;
         }
         if self.troubled * TROUBLED_MAX >= self.ended {
             self.has_met_trouble = true;
             self.size = (self.size / 2).max(MIN);
+        } else if !is_used {
+            // Nobody knows if the way bears more.
         } else if self.has_met_trouble {
-            self.size = (self.size + STEP).min(MAX);
+            self.size = (self.size + self.size.div_ceil(STEPS)).min(MAX);
         } else {
             self.size = (self.size * 2).min(MAX);
         }
@@ -115,11 +123,11 @@ impl WindowState {
 }
 
 /// The size at the start.
-const START: usize = 128;
+const START: usize = 256;
 /// The least: so many are served in any trouble, which is no load for anybody.
 const MIN: usize = 8;
-/// By how much it grows once it has met trouble.
-const STEP: usize = 8;
+/// Once it has met trouble it grows by one part of so many.
+const STEPS: usize = 8;
 /// No window is larger.
 const MAX: usize = 4096;
 /// It is halved when one call in so many gets no answer.
@@ -129,6 +137,13 @@ const TOO_MANY: u16 = 429;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A window that is used, however large it becomes.
+    fn used() -> Window {
+        let window = Window::default();
+        window.has_passes(MAX);
+        window
+    }
 
     fn answered(window: &Window, status: u16, times: usize) {
         for _ in 0..times {
@@ -144,9 +159,9 @@ mod tests {
     }
 
     #[test]
-    fn it_doubles_with_each_window_of_calls_that_come_through_up_to_the_most() {
-        let window = Window::default();
-        answered(&window, 200, START - 1);
+    fn it_doubles_with_each_quarter_of_calls_that_come_through_up_to_the_most() {
+        let window = used();
+        answered(&window, 200, START / 4 - 1);
         assert_eq!(window.size(), START);
         answered(&window, 503, 1);
         assert_eq!(window.size(), 2 * START);
@@ -156,14 +171,25 @@ mod tests {
 
     #[test]
     fn a_tenth_of_calls_without_an_answer_halve_it_and_then_it_grows_by_a_little() {
-        let window = Window::default();
-        lost(&window, START.div_ceil(10));
-        answered(&window, 200, START - START.div_ceil(10));
+        let window = used();
+        lost(&window, (START / 4).div_ceil(10));
+        answered(&window, 200, START / 4 - (START / 4).div_ceil(10));
         assert_eq!(window.size(), START / 2);
         answered(&window, 200, START / 2);
-        assert_eq!(window.size(), START / 2 + STEP);
+        assert_eq!(window.size(), START / 2 + START / 16);
         answered(&window, 429, 1000);
         assert_eq!(window.size(), MIN);
+    }
+
+    #[test]
+    fn it_does_not_grow_while_less_than_half_of_it_is_used() {
+        let window = Window::default();
+        window.has_passes(START / 2 - 1);
+        answered(&window, 200, 10 * START);
+        assert_eq!(window.size(), START);
+        window.has_passes(START / 2);
+        answered(&window, 200, START / 4);
+        assert_eq!(window.size(), 2 * START);
     }
 
     #[test]
@@ -178,7 +204,7 @@ mod tests {
 
     #[test]
     fn one_account_in_trouble_of_its_own_does_not_hold_up_the_others() {
-        let window = Window::default();
+        let window = used();
         for _ in 0..1000 {
             answered(&window, 429, 1);
             answered(&window, 200, 30);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use channelkeeper::model::channel::{ChannelId, Spec};
+use channelkeeper::model::policy::Mode;
 use channelkeeper::model::time::{Timestamp, span};
 use channelkeeper::model::version::ApiVersion;
 use channelkeeper::simulator::{Fault, Hand, Knobs, Length, Rule};
@@ -111,12 +112,12 @@ fn at_once(trace: &[String], what: &str) -> Vec<usize> {
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_place_is_begun_as_soon_as_the_window_grows() {
-    let mut world = accounts(160);
+    let mut world = accounts(300);
     // No pass ends: only the tokens' answers say that the way bears more.
     world.zoho().add_fault(Rule::always(Fault::HangBefore));
     world.start();
     world.pass_time(SECOND).await;
-    assert_eq!(at_once(&world.trace(), " POST /oauth/"), [128, 32]);
+    assert_eq!(at_once(&world.trace(), " POST /oauth/"), [256, 44]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,21 +134,53 @@ async fn passes_under_way_are_about_no_more_channels_than_fit_in_memory_and_one_
     assert_eq!(at_once(&world.trace(), " POST /oauth/"), [2]);
 }
 
+/// An audit has begun passes of all the channels that fit, and none of them ends.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_waits_for_no_room_that_an_audit_takes() {
+    let mut world = accounts(3);
+    for account in ["a0", "a1"] {
+        for number in 0..5_000 {
+            let spec = world::spec(account, &format!("deals-{number}"), &["Deals.all"]);
+            world.declare_spec(account, Spec { mode: Mode::Observe, ..spec });
+        }
+    }
+    world.start();
+    world.audit().await;
+    let due = world.report("a2").next_wake;
+    until(&world, due - 10 * SECOND).await;
+    let before = writes(&world).len();
+    for _ in 0..2 {
+        world.zoho().add_fault(Rule {
+            method: Some("GET".to_owned()),
+            times: Some(1),
+            ..Rule::always(Fault::HangBefore)
+        });
+    }
+    let wakes = &world.daemon().links.wakes;
+    for account in ["a0", "a1"] {
+        wakes.wake(Some(account.parse().unwrap()), "test").await;
+    }
+    world.pass_time(SECOND).await;
+    until(&world, due).await;
+    world.pass_time(SECOND).await;
+    assert_eq!(writes(&world).len(), before + 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_plan_looks_at_as_many_accounts_at_once_as_the_window_allows() {
-    let mut world = accounts(100);
+    let mut world = accounts(120);
     world.start();
     world.audit().await;
     world.zoho().add_fault(Rule::always(Fault::TooManyRequests));
-    for _ in 0..10 {
+    for _ in 0..20 {
         world.audit().await;
     }
     world.zoho().clear_faults();
     let known = world.trace().len();
-    assert_eq!(world.preview().await.accounts.len(), 100);
+    assert_eq!(world.preview().await.accounts.len(), 120);
     let looks = at_once(&world.trace()[known..], " GET /crm");
     assert_eq!(looks.first(), Some(&8), "{looks:?}");
-    assert_eq!(looks.iter().sum::<usize>(), 100);
+    assert_eq!(looks.iter().sum::<usize>(), 120);
 }
 
 /// The writes of an account since a moment, each with the channels in it.
