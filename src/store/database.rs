@@ -44,7 +44,15 @@ pub struct Store {
     pub(super) db: Arc<Mutex<Option<sled::Db>>>,
     /// `None` when it is temporary.
     pub(super) state_dir: Option<PathBuf>,
+    /// The number over the desired state, once this process has read or written all of it.
+    pub(super) over: Arc<Mutex<Option<u64>>>,
+    /// The grants that the check of a database read, until a record is written or all of them were
+    /// told: a start asks for them, and would read all records twice more.
+    pub(super) grants: Arc<Mutex<Option<GrantsRead>>>,
 }
+
+/// The remembered channels of each account, and their grants.
+pub(super) type GrantsRead = BTreeMap<AccountName, Vec<(ChannelId, Option<Grant>)>>;
 
 /// Account states that wait to be written.
 #[derive(Clone, Default)]
@@ -132,6 +140,8 @@ impl Store {
             shared: None,
             db: Arc::default(),
             state_dir: None,
+            over: Arc::default(),
+            grants: Arc::default(),
         })
     }
 
@@ -161,6 +171,8 @@ impl Store {
             shared,
             db,
             state_dir,
+            over,
+            grants,
         } = self;
         Store {
             meta: meta.kept_by(&keeper),
@@ -183,6 +195,8 @@ impl Store {
             shared,
             db,
             state_dir,
+            over,
+            grants,
         }
     }
 
@@ -209,6 +223,8 @@ impl Store {
             shared: _,
             db: _,
             state_dir: _,
+            over: _,
+            grants: _,
         } = self;
         [
             meta, desired, asked, ledgers, acks, canaries, rules, rows, reads, items, recoveries,
@@ -251,6 +267,10 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub fn ids(&self, account: &AccountName) -> Result<Vec<ChannelId>, StoreError> {
+        if let Some(read) = &*self.grants() {
+            let of_account = read.get(account).into_iter().flatten();
+            return Ok(of_account.map(|(id, _)| *id).collect());
+        }
         self.hand_over_of(PassTree::Records, account);
         let keys = self.records.keys_that(&keys::records_of(account), |_| true)?;
         Ok(keys.iter().filter_map(|key| keys::id_of(key)).collect())
@@ -260,14 +280,47 @@ impl Store {
     /// no longer declared.
     pub fn visit_grants(
         &self,
-        mut see: impl FnMut(AccountName, Option<Grant>),
+        mut see: impl FnMut(&AccountName, Option<Grant>),
     ) -> Result<(), StoreError> {
+        if let Some(read) = self.grants().take() {
+            let all =
+                read.iter().flat_map(|(name, channels)| channels.iter().map(move |it| (name, it)));
+            all.for_each(|(account, (_, grant))| see(account, *grant));
+            return Ok(());
+        }
         self.hand_over()?;
+        let mut last: Option<AccountName> = None;
         self.records.each("", |key, record: GrantOnly| {
-            if let Some(account) = keys::account_of(key) {
+            if !last.as_ref().is_some_and(|account| keys::is_below(key, account)) {
+                last = keys::account_of(key);
+            }
+            if let Some(account) = &last {
                 see(account, record.grant);
             }
         })
+    }
+
+    /// Reads every record once, as a check.
+    pub(super) fn check_records(&self) -> Result<(), StoreError> {
+        let mut read = GrantsRead::new();
+        self.records.check(|record: &Record, key| {
+            let Some((account, _)) = key.split_once('/') else { return false };
+            let channel = (record.id, record.grant);
+            match read.last_entry().filter(|last| last.key().as_str() == account) {
+                Some(mut last) => last.get_mut().push(channel),
+                None => {
+                    let Ok(account) = account.parse() else { return false };
+                    read.insert(account, vec![channel]);
+                }
+            }
+            keys::is_of(key, record.id)
+        })?;
+        *self.grants() = Some(read);
+        Ok(())
+    }
+
+    pub(super) fn grants(&self) -> MutexGuard<'_, Option<GrantsRead>> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets and removes (`None`) records of one account, and flushes.

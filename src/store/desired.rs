@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -118,8 +118,8 @@ impl Store {
             entries_of(desired).map(move |(key, entry)| (format!("{prefix}{key}"), entry))
         };
         let current: Option<Current> = self.meta.read(CURRENT)?;
-        if let Some(Current { generation, over: _ }) = current
-            && self.desired.is(&keys::generation(generation), below(generation))?
+        if let Some(current) = &current
+            && self.is_kept(current, || below(current.generation))?
         {
             return Ok(false);
         }
@@ -129,10 +129,33 @@ impl Store {
         let entries = below(generation).map(|(key, entry)| self.desired.change(key, Some(entry)));
         self.desired.set_changes(entries.inspect(|change| over.add_change(change)))?;
         self.desired.flush()?;
-        self.meta
-            .write([(CURRENT.to_owned(), Some(Current { generation, over: over.finish() }))])?;
+        let over = over.finish();
+        self.meta.write([(CURRENT.to_owned(), Some(Current { generation, over }))])?;
+        self.know_over(Some(over));
         self.drop_generations_but(Some(generation))?;
         Ok(true)
+    }
+
+    /// True when the stored desired state is these entries. One that this process knows to be whole
+    /// is told by its number; else the two are read side by side.
+    fn is_kept<I: Iterator<Item = (String, DesiredEntry)>>(
+        &self,
+        current: &Current,
+        entries: impl Fn() -> I,
+    ) -> Result<bool, StoreError> {
+        let known = *self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        if known != Some(current.over) {
+            return self.desired.is(&keys::generation(current.generation), entries());
+        }
+        let mut over = Over::default();
+        for (key, entry) in entries() {
+            over.add_change(&self.desired.change(key, Some(entry)));
+        }
+        Ok(over.finish() == current.over)
+    }
+
+    fn know_over(&self, over: Option<u64>) {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = over;
     }
 
     /// True when a channel is declared in the last good desired state.
@@ -199,6 +222,7 @@ impl Store {
     pub fn restore_desired(&self, fetch: Fetch<'_>) -> Result<Option<Restored>, StoreError> {
         let Some(current) = self.meta.read::<Current>(CURRENT)? else { return Ok(None) };
         if !self.is_whole(&current)? {
+            self.know_over(None);
             return Err(StoreError::Value {
                 tree: "desired",
                 key: keys::generation(current.generation),
@@ -284,9 +308,15 @@ impl Store {
     }
 }
 
-/// Reads all of it once.
+/// Reads all of it once. What is byte for byte as it was written is not taken apart.
 pub(super) fn verify(store: &Store) -> Result<(), StoreError> {
-    let _: Option<Current> = store.meta.read(CURRENT)?;
+    let current: Option<Current> = store.meta.read(CURRENT)?;
+    if let Some(current) = current
+        && store.is_whole(&current)?
+    {
+        store.know_over(Some(current.over));
+        return Ok(());
+    }
     store.desired.check::<DesiredEntry>(|entry, key| {
         key.split_once('/').is_some_and(|(_, rest)| rest == entry.key())
     })
@@ -569,9 +599,8 @@ struct Over(FingerprintParts);
 impl Over {
     /// `key` with its generation, which is left out.
     fn add(&mut self, key: &[u8], bytes: &[u8]) {
-        let (key, entry) = (String::from_utf8_lossy(key), String::from_utf8_lossy(bytes));
-        let key = key.split_once('/').map_or(&*key, |(_, key)| key);
-        self.0.add(&format!("{key} {entry}"));
+        let generation = key.iter().position(|byte| *byte == b'/').map_or(0, |at| at + 1);
+        self.0.add_pieces(&[&key[generation..], b" ", bytes]);
     }
 
     fn add_change(&mut self, change: &Result<EntryChange, StoreError>) {

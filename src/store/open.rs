@@ -30,14 +30,14 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::files;
-use crate::model::record::{AccountState, Record};
+use crate::model::record::AccountState;
 use crate::model::time::Timestamp;
 
 use super::database::{DATABASE, Store, open_database};
 use super::migrate::{self, MigrateError, Migrated, MigrationStep, STEPS};
 use super::tree::{StoreError, Tree};
 use super::value::TokenValue;
-use super::{acks, alert_state, canaries, desired, keys, ledger, recoveries, wishes};
+use super::{acks, alert_state, canaries, desired, ledger, recoveries, wishes};
 
 /// An open store and what had to be done for it.
 pub struct Opened {
@@ -184,8 +184,7 @@ impl Store {
     /// Threads of their own read the large trees, because people wait for a daemon that starts.
     pub(super) fn verify(&self) -> Result<(), StoreError> {
         std::thread::scope(|scope| {
-            let records = scope
-                .spawn(|| self.records.check::<Record>(|record, key| keys::is_of(key, record.id)));
+            let records = scope.spawn(|| self.check_records());
             let ledgers = scope.spawn(|| ledger::verify(self));
             self.accounts.check::<AccountState>(|_, _| true)?;
             self.tokens.check::<TokenValue>(|_, _| true)?;

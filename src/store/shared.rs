@@ -184,6 +184,7 @@ impl Store {
             rows: tree(&self.rows),
             rules: tree(&self.rules),
             shared: Some(Arc::new(shared)),
+            grants: Arc::default(),
             ..self
         }
     }

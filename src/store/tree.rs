@@ -5,6 +5,7 @@
 //! memory from the start, with a journal of what the engine does not have yet ([`super::shared`]);
 //! the entries of an account [at rest](super::Store::rest) are deflated there.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -337,7 +338,7 @@ impl Tree {
     /// Reads every entry, and keeps none; each has to belong where it is.
     pub(super) fn check<T: DeserializeOwned>(
         &self,
-        belongs: fn(&T, &str) -> bool,
+        mut belongs: impl FnMut(&T, &str) -> bool,
     ) -> Result<(), StoreError> {
         self.visit("", |key, bytes| {
             let value: T = self.parse(key, bytes)?;
@@ -593,7 +594,11 @@ impl Tree {
     }
 
     fn json<T: Serialize>(&self, key: &str, value: &T) -> Result<Vec<u8>, StoreError> {
-        serde_json::to_vec(value).map_err(|error| self.bad(key, &error))
+        JSON.with_borrow_mut(|bytes| {
+            bytes.clear();
+            serde_json::to_writer(&mut *bytes, value).map_err(|error| self.bad(key, &error))?;
+            Ok(bytes.clone())
+        })
     }
 
     fn bad(&self, key: &str, why: &dyn std::fmt::Display) -> StoreError {
@@ -630,6 +635,11 @@ fn stored(place: &Place, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Place::Disk(disk) => disk.get(key.as_bytes()),
         Place::Memory(memory) => Ok(memory.entries.get(key.as_bytes()).cloned()),
     }
+}
+
+thread_local! {
+    /// Where a value is written before it is known how long it is.
+    static JSON: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The trees whose entries lie in leaves: those that have one for each channel.

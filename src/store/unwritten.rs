@@ -133,6 +133,9 @@ impl Store {
         tree: PassTree,
         entries: impl IntoIterator<Item = (String, Option<T>)>,
     ) -> Result<(), StoreError> {
+        if tree == PassTree::Records {
+            self.grants().take();
+        }
         if self.is_shared() {
             return self.tree_of(tree).set(entries);
         }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::model::channel::{AccountName, ChannelId};
-use crate::model::record::Trouble as Failures;
+use crate::model::record::{Record, Trouble as Failures};
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::token::Denied;
 use crate::model::token::TokenState;
@@ -99,8 +99,28 @@ fn what_was_written_is_there_after_a_restart() {
     assert_eq!(store.account_state(&acme()).unwrap(), state);
     assert_eq!(store.token(&acme()).unwrap(), Some(token()));
     let mut granted = Vec::new();
-    store.visit_grants(|account, grant| granted.push((account, grant))).unwrap();
+    store.visit_grants(|account, grant| granted.push((account.clone(), grant))).unwrap();
     assert_eq!(granted, vec![(acme(), record(1).grant); 300]);
+}
+
+#[test]
+fn what_the_check_read_of_records_is_told_until_one_is_written_and_once() {
+    let dir = filled();
+    let ids = |store: &Store| store.ids(&acme()).unwrap().len();
+    let granted = |store: &Store| {
+        let mut granted = 0;
+        store.visit_grants(|account, _| granted += usize::from(*account == acme())).unwrap();
+        granted
+    };
+    let store = open(&dir);
+    assert!(store.grants().is_some());
+    assert_eq!((ids(&store), granted(&store)), (300, 300));
+    assert!(store.grants().is_none(), "it is told once");
+    assert_eq!((ids(&store), granted(&store)), (300, 300));
+    drop(store);
+    let store = open(&dir);
+    done(store.write_records(&acme(), &[(record(7).id, None)].into()));
+    assert_eq!((ids(&store), granted(&store)), (299, 299));
 }
 
 #[test]

@@ -877,7 +877,7 @@ async fn an_account_at_rest_is_read_and_written_as_one_that_is_awake() {
     rests();
     assert_eq!(store.ledger_accounts().unwrap(), [acme(), neighbour.clone()].into());
     let mut seen = BTreeMap::<_, usize>::new();
-    store.visit_grants(|account, _| *seen.entry(account).or_default() += 1).unwrap();
+    store.visit_grants(|account, _| *seen.entry(account.clone()).or_default() += 1).unwrap();
     assert_eq!(seen, [(acme(), 3), (neighbour.clone(), 1)].into());
     rests();
     wire.sent();
