@@ -24,7 +24,7 @@ use crate::model::exchange::{Request, Response};
 use crate::model::product::Product;
 use crate::model::secret::{Fingerprint, Secret};
 use crate::model::time::{Timestamp, after, span};
-use crate::model::token::{FETCHES_MAX, TokenState};
+use crate::model::token::{Denial, FETCHES_MAX, TokenState};
 
 use super::error::{Error, Kind, TOKEN};
 use super::oauth_words::{HandedIn, hint};
@@ -110,9 +110,7 @@ impl Tokens {
                     api_domain.clone();
                 *self.scope.lock().unwrap_or_else(PoisonError::into_inner) = scope.clone();
             }
-            Err(TokenRefusal::Denied { what, throttled }) => {
-                state.deny(now, what.clone(), *throttled)
-            }
+            Err(TokenRefusal::Denied { what, denial }) => state.deny(now, what.clone(), *denial),
             Err(TokenRefusal::Other(_)) => {}
         }
         self.keep(&state).await?;
@@ -121,10 +119,10 @@ impl Tokens {
                 self.veil.hide_access(&secret);
                 Ok(secret)
             }
-            Err(TokenRefusal::Denied { what, throttled: false }) => {
+            Err(TokenRefusal::Denied { what, denial: Denial::Refused }) => {
                 Err(token_error(Kind::Credentials(what)))
             }
-            Err(TokenRefusal::Denied { what, throttled: true }) => {
+            Err(TokenRefusal::Denied { what, denial: Denial::Busy | Denial::Throttled }) => {
                 let until = state.denied.as_ref().map_or(now, |denied| denied.until);
                 Err(token_error(Kind::Waiting { until, wait: span(now, until), why: what }))
             }
@@ -154,8 +152,10 @@ impl Tokens {
     fn count(&self, fetched: &Result<TokenGiven, TokenRefusal>) {
         let outcome = match fetched {
             Ok(_) => "ok",
-            Err(TokenRefusal::Denied { throttled: false, .. }) => "denied",
-            Err(TokenRefusal::Denied { throttled: true, .. }) => "throttled",
+            Err(TokenRefusal::Denied { denial: Denial::Refused, .. }) => "denied",
+            Err(TokenRefusal::Denied { denial: Denial::Busy | Denial::Throttled, .. }) => {
+                "throttled"
+            }
             Err(TokenRefusal::Other(_)) => "failed",
         };
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
@@ -205,7 +205,7 @@ struct TokenGiven {
 }
 
 enum TokenRefusal {
-    Denied { what: String, throttled: bool },
+    Denied { what: String, denial: Denial },
     Other(Kind),
 }
 
@@ -444,7 +444,7 @@ pub fn token_of(
 ) -> Result<(Secret, Timestamp), String> {
     match read_token(response, veil, now) {
         Ok(TokenGiven { secret, ends, .. }) => Ok((secret, ends)),
-        Err(TokenRefusal::Denied { what, throttled: _ }) => Err(what),
+        Err(TokenRefusal::Denied { what, denial: _ }) => Err(what),
         Err(TokenRefusal::Other(kind)) => Err(token_error(kind).to_string()),
     }
 }
@@ -462,7 +462,7 @@ fn read_token(
     }
     let body: Value =
         serde_json::from_slice(&response.body).map_err(|_| match response.status {
-            429 => throttled(),
+            429 => busy(),
             300..=499 => TokenRefusal::Other(refused_token(
                 response,
                 "the OAuth server answers with no JSON",
@@ -486,25 +486,29 @@ fn read_token(
     let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
     let (error, description) = (text("error"), text("error_description"));
     if error.is_empty() && response.status == 429 {
-        return Err(throttled());
+        return Err(busy());
     }
     if error.is_empty() {
         return Err(unreadable("it has neither `access_token` nor `error`"));
     }
     // Verbatim from Zoho's page on token validity: {"error": "Access Denied", "error_description":
     // "You have made too many requests continuously. ..."}.
-    let is_throttled = error == "Access Denied"
-        || description.contains("too many requests")
-        || response.status == 429;
+    let denial = if error == "Access Denied" || description.contains("too many requests") {
+        Denial::Throttled
+    } else if response.status == 429 {
+        Denial::Busy
+    } else {
+        Denial::Refused
+    };
     let what =
         if description.is_empty() { error.to_owned() } else { format!("{error}: {description}") };
-    Err(TokenRefusal::Denied { what: veil.words(&what), throttled: is_throttled })
+    Err(TokenRefusal::Denied { what: veil.words(&what), denial })
 }
 
 /// Too many requests, in whatever body it comes: the status is the server's own or a gateway's.
-fn throttled() -> TokenRefusal {
+fn busy() -> TokenRefusal {
     let what = "the OAuth server was asked too often (HTTP 429)".to_owned();
-    TokenRefusal::Denied { what, throttled: true }
+    TokenRefusal::Denied { what, denial: Denial::Busy }
 }
 
 fn refused_token(response: &Response, message: &str) -> Kind {
@@ -555,7 +559,7 @@ mod tests {
         let refused =
             read_token(&reply(200, r#"{"error":"invalid_code"}"#), &Veil::default(), hours(0));
         assert!(
-            matches!(refused, Err(TokenRefusal::Denied { what, throttled: false }) if what == "invalid_code")
+            matches!(refused, Err(TokenRefusal::Denied { what, denial: Denial::Refused }) if what == "invalid_code")
         );
     }
 
@@ -564,7 +568,7 @@ mod tests {
         let body = r#"{"error_description":"You have made too many requests continuously. Please try again after some time.","error":"Access Denied","status":"failure"}"#;
         assert!(matches!(
             read_token(&reply(400, body), &Veil::default(), hours(0)),
-            Err(TokenRefusal::Denied { throttled: true, .. })
+            Err(TokenRefusal::Denied { denial: Denial::Throttled, .. })
         ));
     }
 
@@ -602,7 +606,7 @@ mod tests {
         for body in [html, r#"{"code":"TOO_MANY_REQUESTS"}"#, r#"{"error":"slow_down"}"#] {
             let throttled = read_token(&reply(429, body), &Veil::default(), hours(0));
             assert!(
-                matches!(throttled, Err(TokenRefusal::Denied { throttled: true, .. })),
+                matches!(throttled, Err(TokenRefusal::Denied { denial: Denial::Busy, .. })),
                 "{body}"
             );
         }

@@ -34,6 +34,17 @@ pub struct Denied {
     pub throttled: bool,
 }
 
+/// The kinds of the OAuth server's no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// Of the credentials.
+    Refused,
+    /// Too many calls came, of whomever: a gateway's word about an address, or the server's own.
+    Busy,
+    /// Too many tokens were asked for with these credentials. To ask again prolongs it.
+    Throttled,
+}
+
 impl TokenState {
     /// A state for credentials that nothing is known of.
     pub fn new(credentials: Fingerprint) -> TokenState {
@@ -77,12 +88,15 @@ impl TokenState {
         self.fetches.push(now);
     }
 
-    /// The OAuth server said no at `now`: with `throttled`, that it was asked too often.
-    pub fn deny(&mut self, now: Timestamp, what: String, throttled: bool) {
+    /// The OAuth server said no at `now`.
+    pub fn deny(&mut self, now: Timestamp, what: String, denial: Denial) {
         let attempts = self.denied.as_ref().map_or(0, |denied| denied.attempts).saturating_add(1);
         let index = (attempts as usize - 1).min(DENIED_WAITS.len() - 1);
-        let wait =
-            if throttled { FETCH_WINDOW.max(DENIED_WAITS[index]) } else { DENIED_WAITS[index] };
+        let wait = match denial {
+            Denial::Throttled => FETCH_WINDOW.max(DENIED_WAITS[index]),
+            Denial::Refused | Denial::Busy => DENIED_WAITS[index],
+        };
+        let throttled = denial != Denial::Refused;
         self.access = None;
         self.denied = Some(Denied { attempts, until: after(now, wait), what, throttled });
     }
@@ -138,15 +152,29 @@ mod tests {
             state.fetches.push(after(hours(0), Duration::from_secs(86_400)));
         }
         assert_eq!(state.wait(hours(0), FETCHES_MAX), None);
-        state.deny(after(hours(0), Duration::from_secs(86_400)), "invalid_code".to_owned(), false);
+        let later = after(hours(0), Duration::from_secs(86_400));
+        state.deny(later, "invalid_code".to_owned(), Denial::Refused);
         assert_eq!(state.wait(hours(0), FETCHES_MAX), None);
+    }
+
+    #[test]
+    fn whoever_asked_for_too_many_tokens_waits_longer_than_one_of_many_callers() {
+        for (denial, expected) in [(Denial::Busy, [120, 600]), (Denial::Throttled, [600, 600])] {
+            let mut state = TokenState::new(Fingerprint(1));
+            for seconds in expected {
+                state.deny(hours(0), "HTTP 429".to_owned(), denial);
+                let denied = state.denied.as_ref().unwrap();
+                let until = after(hours(0), Duration::from_secs(seconds));
+                assert_eq!((denied.until, denied.throttled), (until, true), "{denial:?}");
+            }
+        }
     }
 
     #[test]
     fn the_longest_wait_after_a_refusal_holds() {
         let mut state = TokenState::new(Fingerprint(1));
         for _ in 0..5 {
-            state.deny(hours(0), "invalid_code".to_owned(), false);
+            state.deny(hours(0), "invalid_code".to_owned(), Denial::Refused);
         }
         assert_eq!(
             state.wait(hours(0), FETCHES_MAX).map(|(until, _)| until),
