@@ -27,6 +27,7 @@ use super::scheduler::{Links, Message, chain};
 
 /// Watches for refusals until `closing`.
 pub(crate) async fn keep(links: Links, reader: Arc<Reader>, closing: CancellationToken) {
+    let clock = reader.means.clock.clone();
     let mut refetcher = Refetcher { links: links.clone(), reader, seen: BTreeMap::new() };
     let mut overview = links.overview;
     loop {
@@ -34,6 +35,11 @@ pub(crate) async fn keep(links: Links, reader: Arc<Reader>, closing: Cancellatio
         tokio::select! {
             () = closing.cancelled() => return,
             () = refetcher.see_to_all() => {}
+        }
+        // Thousands of accounts may report within a second, and each time all are looked through.
+        tokio::select! {
+            () = closing.cancelled() => return,
+            () = clock.sleep(BREATH) => {}
         }
         tokio::select! {
             () = closing.cancelled() => return,
@@ -138,5 +144,7 @@ fn anew(secret: &Secret, fetcher: &mut Fetcher<'_>) -> Result<Secret, SecretErro
     }
 }
 
+/// From one look through all reports to the next.
+const BREATH: Duration = Duration::from_secs(1);
 /// Two commands end within twenty seconds, and a disk may never answer.
 const TIME_MAX: Duration = Duration::from_secs(60);

@@ -72,8 +72,11 @@ impl Lossy {
             return;
         }
         queue.bytes += line.len();
+        // The thread waits while there is none, and then only.
+        if queue.lines.is_empty() {
+            self.0.filled.notify_one();
+        }
         queue.lines.push_back(line.to_vec());
-        self.0.filled.notify_one();
     }
 
     /// The lines lost so far.
