@@ -51,11 +51,19 @@ pub(crate) async fn observe(
                 measured,
             }
         }
-        Err(error) => failed(&error, state, client.times_since(sent), now),
+        Err(error) => {
+            let took = client.clock().elapsed().saturating_sub(sent);
+            failed(&error, state, client.times_since(sent), (now, took))
+        }
     }
 }
 
-fn failed(error: &Error, state: AccountState, times: Times, now: Timestamp) -> Observation {
+fn failed(
+    error: &Error,
+    state: AccountState,
+    times: Times,
+    (now, took): (Timestamp, Duration),
+) -> Observation {
     let (retry_after, needs_a_person) = match error.class() {
         Class::Transient { retry_after } => (retry_after, false),
         Class::Account => (None, true),
@@ -66,19 +74,23 @@ fn failed(error: &Error, state: AccountState, times: Times, now: Timestamp) -> O
         | Class::Unsure => (None, false),
     };
     let why = error.to_string();
-    let looks = state.looks.again(now, why.clone(), retry_after);
+    // A wait that was asked for counts from the answer, and this from the beginning of the look.
+    let looks = state.looks.again(now, why.clone(), retry_after.map(|wait| wait + took));
     let state = AccountState { looks, ..state };
     Observation { look: Look::Unknown(why), state, needs_a_person, times, measured: false }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::clock::Clock;
     use crate::model::time::after;
     use crate::simulator::{Fault, Knobs};
-    use crate::zoho::client::PATIENCE_MAX;
-    use crate::zoho::testing::Sim;
+    use crate::zoho::auth::Remember;
+    use crate::zoho::client::{Client, PATIENCE_MAX};
+    use crate::zoho::testing::{Sim, account};
 
     #[tokio::test(start_paused = true)]
     async fn a_look_without_an_answer_is_dated_by_the_skew_that_is_remembered() {
@@ -90,5 +102,29 @@ mod tests {
         assert!(matches!(observation.look, Look::Unknown(_)) && !observation.measured);
         assert_eq!(observation.state.skew_ms, skew_ms);
         assert_eq!(observation.times.received, after(sim.clock.now(), ahead));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_was_asked_for_counts_from_the_answer() {
+        let (sim, slow) = (Sim::new(Knobs::default()), Duration::from_secs(5));
+        let clock = sim.clock.clone();
+        // The second look waits for the first one, whose token takes a while to be written down.
+        let remember: Remember = Arc::new(move |_| {
+            let clock = clock.clone();
+            Box::pin(async move {
+                clock.sleep(slow).await;
+                Ok(())
+            })
+        });
+        let (carrier, clock) = (sim.carrier.clone(), sim.clock.clone());
+        let client = Client::new(account(), carrier, clock, None, remember);
+        sim.fault(Fault::TokenThrottled);
+        let now = sim.clock.now();
+        let look = || observe(&client, AccountState::default(), PATIENCE_MAX, now);
+        let (first, second) = tokio::join!(look(), look());
+        let until = client.token_state().await.denied.expect("it is throttled").until;
+        for Observation { state, .. } in [first, second] {
+            assert!(state.looks.not_before.expect("a wait was asked for") >= until);
+        }
     }
 }

@@ -87,7 +87,8 @@ pub async fn pass(
     let execution = execute::execute(&subject.client, &plan, &mut begun.memory, cancelled).await?;
     begun.memory.finish()?;
     log_outcomes(subject.name(), &execution);
-    let state = after_execution(subject, &begun, &execution, &plan);
+    let took = clock.elapsed().saturating_sub(started);
+    let state = after_execution(subject, &begun, (&execution, took), &plan);
     // The plan after the pass includes the wishes that came while it was under way.
     let wishes = store.wishes(subject.name())?;
     // The org that granted a channel is the org where it runs, before any look has shown it.
@@ -256,14 +257,15 @@ fn patience(records: &BTreeMap<ChannelId, Record>, zoho_now: Timestamp) -> Durat
 fn after_execution(
     subject: &Subject,
     begun: &Begun<'_>,
-    execution: &Execution,
+    (execution, took): (&Execution, Duration),
     plan: &Plan,
 ) -> AccountState {
     let (state, now) = (&begun.observation.state, begun.memory.now);
     let still_waiting = plan.held.iter().any(|held| matches!(held.cause, Cause::BackOff { .. }));
     let writes = match &execution.trouble {
         Some(AccountTrouble { what, retry_after, needs_a_person: _, lacks_token }) => {
-            let wait = retry_after.filter(|wait| !wait.is_zero());
+            // It counts from the answer, and `now` is when the pass began.
+            let wait = retry_after.filter(|wait| !wait.is_zero()).map(|wait| wait + took);
             // Looks wait for the next token, longer each time. Once one has it, writes have it too.
             let none = Trouble::default();
             let before = if *lacks_token { &none } else { &state.writes };
