@@ -24,6 +24,7 @@ use super::requests::{
     PlanPartRequest, RenewRequest, ResumeRequest, StatusRequest,
 };
 use super::scheduler::chain;
+use super::spread::own_is_held;
 
 /// The task.
 pub(super) struct Answering {
@@ -121,6 +122,7 @@ async fn answer(asked: &Asked, desk: &Desk) -> Answer {
             } else {
                 debug!(verb, by, "another machine asks");
             }
+            own_is_held(desk).await;
             answer(desk.clone(), question.body).await
         }
         None => refused(400, "this machine does not know what is asked: it is another release"),

@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::cluster::asks::{AskError, Question};
+use crate::cluster::view::ClusterView;
 use crate::cluster::{Charge, MemberId};
 use crate::model::address::Address;
 use crate::model::channel::AccountName;
@@ -102,6 +103,31 @@ impl<P: Verb> Divided<P> {
 pub fn own<V: Verb>(verb: V, desk: &Desk) -> Own<V::Answer> {
     let desk = desk.clone();
     Box::pin(async move { verb.answer(&desk).await })
+}
+
+/// Waits until this machine holds what it owns, or no longer than [`HELD_WITHIN`]: between its claim
+/// of an account and the account's memory it would answer as if it had nothing of it, and nobody
+/// else would answer either.
+pub(super) async fn own_is_held(desk: &Desk) {
+    let Some(door) = &desk.machines else { return };
+    let (mut view, mut fleet) = (door.view.clone(), desk.links.fleet.clone());
+    let mut late = desk.clock.sleep(HELD_WITHIN);
+    while is_between(&view.borrow_and_update(), &fleet.borrow_and_update()) {
+        tokio::select! {
+            Ok(()) = view.changed() => {}
+            Ok(()) = fleet.changed() => {}
+            () = &mut late => return,
+        }
+    }
+}
+
+/// True when this machine owns an account that it does not hold: it comes, or goes.
+fn is_between(view: &ClusterView, fleet: &Fleet) -> bool {
+    let is_mine = |owner: &MemberId| view.me.as_ref() == Some(owner);
+    let is_held = |charge: &Charge| {
+        charge.account().is_none_or(|account| !fleet.elsewhere.contains_key(account))
+    };
+    view.owners.iter().any(|(charge, owner)| is_mine(owner) && !is_held(charge))
 }
 
 /// The answer of all machines together, or of this one where it shares with none.
@@ -238,6 +264,7 @@ impl<P: Verb> Asking<P> {
             asked.spawn(async move { (asking.of_machine(&machine, question).await, accounts) });
         }
         let mut answers = Answers::default();
+        own_is_held(&self.desk).await;
         match own.await {
             Err(VerbError::Name(UnknownName::NoneHere(_))) => {}
             // Nobody has begun anything: the others wait for the config.
@@ -401,6 +428,9 @@ const AGAIN: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(4);
 /// A look at Zoho is waited for as long as the command line waits.
 const LOOK_PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// The memory of an account is there within this, where its engine answers; whoever asks waits for
+/// longer.
+const HELD_WITHIN: Duration = Duration::from_secs(2);
 /// Accounts that are asked for one by one, at once.
 const AT_ONCE: usize = 16;
 /// With more that no machine serves, the cluster is in trouble, and nothing is asked of it.
@@ -411,6 +441,7 @@ mod tests {
     use super::*;
     use crate::daemon::requests::GapsRequest;
     use crate::daemon::scheduler::chain;
+    use crate::model::desired::{AccountDesired, Desired};
 
     fn joined(answers: Vec<Result<(), VerbError>>) -> Result<usize, String> {
         let mut all = Answers::default();
@@ -422,6 +453,29 @@ mod tests {
 
     fn told(status: u16, why: &str) -> VerbError {
         VerbError::Told { node: "two".to_owned(), status, why: why.to_owned() }
+    }
+
+    /// Its claim comes before its memory, and stays behind it.
+    #[test]
+    fn whoever_owns_what_it_does_not_hold_is_waited_for() {
+        let [one, two] =
+            ["one", "two"].map(|node| MemberId { node: node.to_owned(), boot: "0".to_owned() });
+        let acme = crate::zoho::testing::account();
+        let charge = Charge::Account(acme.name.clone());
+        let accounts = [(acme.name.clone(), AccountDesired::new(acme, BTreeMap::new()))].into();
+        let declared = Desired { accounts, ..Desired::default() };
+        let elsewhere = Fleet::declared(declared, BTreeMap::new());
+        let held = Fleet::declared(Desired::default(), BTreeMap::new());
+        let view = |owner: Option<&MemberId>| ClusterView {
+            me: Some(one.clone()),
+            owners: Arc::new(
+                owner.map(|owner| (charge.clone(), owner.clone())).into_iter().collect(),
+            ),
+            ..ClusterView::default()
+        };
+        assert!(is_between(&view(Some(&one)), &elsewhere));
+        assert!(!is_between(&view(Some(&one)), &held));
+        assert!(!is_between(&view(Some(&two)), &elsewhere) && !is_between(&view(None), &elsewhere));
     }
 
     #[test]

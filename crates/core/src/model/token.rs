@@ -37,9 +37,9 @@ pub struct Denied {
 /// The kinds of the OAuth server's no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// Of the credentials.
+    /// The credentials are no good.
     Refused,
-    /// Too many calls came, of whomever: a gateway's word about an address, or the server's own.
+    /// Too many calls came, from whomever: a gateway's word about an address, or the server's own.
     Busy,
     /// Too many tokens were asked for with these credentials. To ask again prolongs it.
     Throttled,
