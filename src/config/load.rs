@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
@@ -158,26 +159,24 @@ impl Loading {
     /// Reads the texts of many files, on as many threads as there are cores for it.
     fn take_all(&mut self, sources: Vec<Source>) {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = cores.min(THREADS_MAX).min(sources.len());
         let first = self.sources.len() as u32;
-        let mut left: Vec<(u32, Source)> = (first..).zip(sources).collect();
-        let of_each = left.len().div_ceil(cores.min(THREADS_MAX)).max(1);
-        let mut parts = Vec::new();
-        while !left.is_empty() {
-            let rest = left.split_off(of_each.min(left.len()));
-            parts.push(std::mem::replace(&mut left, rest));
-        }
-        let read = |part: Vec<(u32, Source)>| -> Vec<FileRead> {
-            part.into_iter().map(|(file, it)| FileRead::of(file, it, Role::Included)).collect()
+        let left = Mutex::new((first..).zip(sources));
+        let read = || -> Vec<(u32, FileRead)> {
+            let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let read = |(file, source)| (file, FileRead::of(file, source, Role::Included));
+            std::iter::from_fn(next).map(read).collect()
         };
-        let read: Vec<FileRead> = std::thread::scope(|scope| {
-            let others: Vec<_> =
-                parts.drain(1.min(parts.len())..).map(|part| scope.spawn(|| read(part))).collect();
-            let own = parts.pop().map(read).unwrap_or_default();
-            let ended = others.into_iter().map(|other| other.join());
-            let others = ended.flat_map(|it| it.unwrap_or_else(|panic| resume_unwind(panic)));
-            own.into_iter().chain(others).collect()
+        let mut all = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(read)).collect();
+            let mut all = read();
+            for other in others {
+                all.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            all
         });
-        read.into_iter().for_each(|read| self.add(read));
+        all.sort_by_key(|(file, _)| *file);
+        all.into_iter().for_each(|(_, read)| self.add(read));
     }
 
     fn add(&mut self, read: FileRead) {

@@ -103,7 +103,7 @@ impl WindowState {
     fn add(&mut self, is_trouble: bool, is_used: bool) {
         self.ended += 1;
         self.troubled += usize::from(is_trouble);
-        // The first trouble is to be met soon, and so is its absence.
+        // Until trouble is met a quarter of it is enough to judge by.
         let judged_after = if self.has_met_trouble { self.size } else { self.size / 4 };
         if self.ended < judged_after {
             return;
