@@ -1011,6 +1011,31 @@ fn a_credential_that_only_the_unit_has_can_be_tolerated() {
     assert!(loaded.desired.is_some());
 }
 
+/// Several threads read them, and the first of two that say the same is the one that counts.
+#[test]
+fn many_included_files_are_taken_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("config.toml", &format!("include = [\"*.inc\"]\n{ACCOUNT}"));
+    for number in 10..40 {
+        write(&format!("{number}.inc"), &format!("[[channels]]\nname = \"a\"\n{GOOD}"));
+    }
+    let path = folder.path().join("config.toml");
+    let loaded = load(&path, &Surroundings::of_process());
+    let names =
+        |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    let files: Vec<String> = loaded.files.iter().skip(1).map(names).collect();
+    assert_eq!(files, (10..40).map(|number| format!("{number}.inc")).collect::<Vec<_>>());
+    let twice = loaded.problems.iter().filter(|it| it.message.contains("declared twice"));
+    let twice: Vec<&Problem> = twice.collect();
+    assert_eq!(twice.len(), 29);
+    for (problem, number) in twice.into_iter().zip(11..) {
+        assert!(problem.file.ends_with(&format!("/{number}.inc")), "{}", problem.file);
+        let help = problem.help.as_deref().unwrap_or_default();
+        assert!(help.contains("/10.inc:"), "{help}");
+    }
+}
+
 #[test]
 fn included_files_hold_accounts_and_channels_and_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();

@@ -92,9 +92,13 @@ async fn until(world: &World, instant: Timestamp) {
 
 /// So many accounts, each with one channel.
 fn accounts(count: usize) -> World {
+    accounts_with(Knobs::default(), count)
+}
+
+fn accounts_with(knobs: Knobs, count: usize) -> World {
     let names: Vec<String> = (0..count).map(|number| format!("a{number}")).collect();
     let accounts: Vec<_> = names.iter().map(|name| (name.as_str(), ApiVersion::V8)).collect();
-    let mut world = World::new(Knobs::default(), &accounts);
+    let mut world = World::new(knobs, &accounts);
     for name in &names {
         world.declare(name, "deals", &["Deals.all"]);
     }
@@ -164,6 +168,27 @@ async fn a_renewal_waits_for_no_room_that_an_audit_takes() {
     until(&world, due).await;
     world.pass_time(SECOND).await;
     assert_eq!(writes(&world).len(), before + 1);
+}
+
+/// All of them begin at one instant, and so do audits.
+#[tokio::test(start_paused = true)]
+async fn under_a_host_that_answers_429_to_an_address_everything_is_enabled_and_nothing_lapses() {
+    let knobs = Knobs { calls_per_second_max: Some(50), ..Knobs::default() };
+    let mut world = accounts_with(knobs, 120);
+    world.zoho().add_fault(Rule::always(Fault::Delay { by: Length(QUARTER) }));
+    world.start();
+    world.pass_time(HOUR).await;
+    let declared = world.declared();
+    // Two renewals of each, and the end of the life that it had at first.
+    for _ in 0..26 {
+        let is_open =
+            |(account, id): &&(String, ChannelId)| !world.is_covered(account, *id, world.now());
+        let open: Vec<_> = declared.iter().filter(is_open).collect();
+        assert!(open.is_empty(), "{open:?} at {}", world.now());
+        world.pass_time(HOUR).await;
+    }
+    let refused = world.trace().iter().filter(|line| line.contains(" 429")).count();
+    assert!(refused > 60, "{refused} calls were refused");
 }
 
 #[tokio::test(start_paused = true)]
